@@ -1,0 +1,48 @@
+# Vera. `make check` is the inner loop, `make test` what a change must pass.
+SHELL := /bin/bash
+GO    ?= go
+FUZZ  ?= 20s
+
+.PHONY: all build check test fuzz soak bench web vet clean
+
+all: build
+
+build:
+	$(GO) build -o bin/vera ./cmd/vera
+
+# Five minutes: everything but the tests of the real binary.
+check: vet
+	$(GO) test -race -short $$($(GO) list ./... | grep -v '^vera/test$$')
+	$(GO) test -run '^TestHouse' ./test
+
+vet:
+	@test -z "$$(gofmt -l .)" || { gofmt -l .; echo 'gofmt the files above'; exit 1; }
+	$(GO) vet ./...
+
+# Everything, with what it needs installed first.
+test: vet web
+	$(GO) test -race -timeout 15m $$($(GO) list ./... | grep -v '^vera/test$$')
+	$(GO) test -timeout 20m ./test
+
+# What the browser and Node tests need. Where it cannot be installed their
+# tests say so and skip, except in CI, where they fail.
+web:
+	@.ci/web
+
+# Each fuzzer for $(FUZZ).
+fuzz:
+	@for p in $$($(GO) list ./...); do \
+	  for f in $$($(GO) test -list '^Fuzz' $$p | grep '^Fuzz'); do \
+	    echo "== $$p $$f"; $(GO) test -run '^$$' -fuzz "^$$f$$" -fuzztime $(FUZZ) $$p || exit 1; \
+	  done; done
+
+# Long: every fuzzer for ten minutes, and the panics and crashes at full size.
+soak:
+	$(MAKE) fuzz FUZZ=10m
+	VERA_SOAK=1 $(GO) test -race -timeout 3h ./actors ./raft/... ./test
+
+bench:
+	$(GO) test -run '^$$' -bench . -benchmem ./raft/... ./actors ./ws .
+
+clean:
+	rm -rf bin
