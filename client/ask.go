@@ -6,8 +6,6 @@ import (
 	"time"
 
 	"vera"
-
-	"github.com/go-json-experiment/json"
 )
 
 // ask sends r and waits for its answer, which is decoded.
@@ -45,7 +43,7 @@ func (c *Connection) Push(ctx context.Context, path string, data any, options ..
 // StartPush sends a push and does not wait for its answer, so that many can be
 // under way. Pushes are committed in the order in which one goroutine starts them.
 func (c *Connection) StartPush(ctx context.Context, path string, data any, options ...Option) (*Pending, error) {
-	raw, err := json.Marshal(data, writing)
+	raw, err := encode(data)
 	if err != nil {
 		return nil, fmt.Errorf("push: data: %w", err)
 	}
@@ -55,7 +53,7 @@ func (c *Connection) StartPush(ctx context.Context, path string, data any, optio
 // Update replaces the data of an item that this session holds. It keeps its
 // version and its place.
 func (c *Connection) Update(ctx context.Context, path string, version uint64, data any, options ...Option) (l Listing, err error) {
-	raw, err := json.Marshal(data, writing)
+	raw, err := encode(data)
 	if err != nil {
 		return l, fmt.Errorf("update: data: %w", err)
 	}

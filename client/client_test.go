@@ -2,6 +2,7 @@ package client
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"net/http"
@@ -15,11 +16,7 @@ import (
 	"vera"
 
 	"github.com/coder/websocket"
-	"github.com/go-json-experiment/json"
-	"github.com/go-json-experiment/json/jsontext"
 )
-
-func unmarshal(message []byte, into any) error { return json.Unmarshal(message, into, reading) }
 
 func TestOptionsReachTheHandshake(t *testing.T) {
 	queries := make(chan string, 4)
@@ -162,7 +159,7 @@ func TestDataGoesBothWaysAsItIs(t *testing.T) {
 		s.say(fmt.Sprintf(`{"rid":%d,"code":"OK","index":1,"etag":"1","items":[{"version":1,"data":%s}]}`, a.RID, data))
 		s.linger()
 	})
-	l, err := dial(t, url, Options{}).Push(t.Context(), "/data/a", jsontext.Value(data))
+	l, err := dial(t, url, Options{}).Push(t.Context(), "/data/a", json.RawMessage(data))
 	if err != nil || string(l.Items[0].Data) != data {
 		t.Errorf("got %+v, %v", l, err)
 	}

@@ -2,6 +2,7 @@ package client
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"strconv"
@@ -11,7 +12,6 @@ import (
 	"vera"
 
 	"github.com/coder/websocket"
-	"github.com/go-json-experiment/json"
 )
 
 // Connection is one WebSocket to a peer. All its methods may be called from
@@ -118,7 +118,7 @@ func (c *Connection) send(ctx context.Context, r request) (*Pending, error) {
 	defer c.sending.Unlock()
 	c.rid++
 	r.RID = c.rid
-	message, err := json.Marshal(&r, writing)
+	message, err := encode(&r)
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", r.Action, err)
 	}
@@ -172,7 +172,7 @@ func (p *Pending) decode(ctx context.Context, into any) error {
 	if answer == nil {
 		return err
 	}
-	if wrong := json.Unmarshal(answer, into, reading); wrong != nil {
+	if wrong := json.Unmarshal(answer, into); wrong != nil {
 		return fmt.Errorf("%s: the server's answer: %w", p.action, wrong)
 	}
 	return err
@@ -201,13 +201,13 @@ func (c *Connection) read() {
 // take gives one message to whom it belongs.
 func (c *Connection) take(message []byte) error {
 	var e envelope
-	if err := json.Unmarshal(message, &e, reading); err != nil {
+	if err := json.Unmarshal(message, &e); err != nil {
 		return fmt.Errorf("the server's message: %w", err)
 	}
 	switch {
 	case e.Action == vera.ActionNotify:
 		var n Notification
-		if err := json.Unmarshal(message, &n, reading); err != nil {
+		if err := json.Unmarshal(message, &n); err != nil {
 			return fmt.Errorf("the server's notification: %w", err)
 		}
 		c.watch(n.Path).put(n)

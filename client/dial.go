@@ -2,6 +2,7 @@ package client
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
 	"io"
 	"net/http"
@@ -10,7 +11,6 @@ import (
 	"vera"
 
 	"github.com/coder/websocket"
-	"github.com/go-json-experiment/json"
 )
 
 // Refused says that the server answered a request over HTTP with another
@@ -45,7 +45,7 @@ func refusedBy(response *http.Response) *Refused {
 	refused := &Refused{Status: response.StatusCode, Header: response.Header}
 	var e envelope
 	body, err := io.ReadAll(io.LimitReader(response.Body, maxRefusal))
-	if err == nil && json.Unmarshal(body, &e, reading) == nil && e.Code != "" {
+	if err == nil && json.Unmarshal(body, &e) == nil && e.Code != "" {
 		refused.Reason, _ = e.refusal().(*vera.Error)
 	}
 	return refused

@@ -2,6 +2,7 @@ package client
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
 	"io"
 	"net/http"
@@ -9,8 +10,6 @@ import (
 	"strconv"
 	"strings"
 	"time"
-
-	"github.com/go-json-experiment/json"
 )
 
 // Reading is a list as it was read over HTTP, and from whom.
@@ -65,7 +64,7 @@ func (r *Reading) take(response *http.Response) error {
 		if len(body) > maxMessage {
 			return fmt.Errorf("get: the server's answer is larger than %d bytes: ask with a limit", maxMessage)
 		}
-		if err := json.Unmarshal(body, &r.Listing, reading); err != nil {
+		if err := json.Unmarshal(body, &r.Listing); err != nil {
 			return fmt.Errorf("get: the server's answer: %w", err)
 		}
 		return nil

@@ -1,35 +1,39 @@
 package client
 
 import (
+	"bytes"
+	"encoding/json"
 	"time"
 
 	"vera"
-
-	"github.com/go-json-experiment/json"
-	"github.com/go-json-experiment/json/jsontext"
 )
 
-// The server keeps data as it was sent, also a lone surrogate that a stranger
-// pushed: reading must not fail on it, and writing must change nothing.
-var (
-	reading = json.JoinOptions(jsontext.AllowInvalidUTF8(true))
-	writing = json.JoinOptions(jsontext.AllowInvalidUTF8(true), jsontext.PreserveRawStrings(true))
-)
+// encode returns v as JSON without touching what is JSON already but for space
+// between tokens: data travels as its owner wrote it.
+func encode(v any) (json.RawMessage, error) {
+	var text bytes.Buffer
+	e := json.NewEncoder(&text)
+	e.SetEscapeHTML(false)
+	if err := e.Encode(v); err != nil {
+		return nil, err
+	}
+	return bytes.TrimSuffix(text.Bytes(), []byte("\n")), nil
+}
 
 // request is what goes over the wire to the server.
 type request struct {
-	RID        uint64         `json:"rid"`
-	Action     vera.Action    `json:"action"`
-	Path       string         `json:"path,omitzero"`
-	Data       jsontext.Value `json:"data,omitzero"`
-	Limit      *int           `json:"limit,omitzero"`
-	Items      *bool          `json:"items,omitzero"`
-	Consistent bool           `json:"consistent,omitzero"`
-	MinIndex   uint64         `json:"minIndex,omitzero"`
-	Since      uint64         `json:"since,omitzero"`
-	Version    uint64         `json:"version,omitzero"`
-	Once       string         `json:"once,omitzero"`
-	IfMatch    *string        `json:"ifMatch,omitzero"`
+	RID        uint64          `json:"rid"`
+	Action     vera.Action     `json:"action"`
+	Path       string          `json:"path,omitzero"`
+	Data       json.RawMessage `json:"data,omitzero"`
+	Limit      *int            `json:"limit,omitzero"`
+	Items      *bool           `json:"items,omitzero"`
+	Consistent bool            `json:"consistent,omitzero"`
+	MinIndex   uint64          `json:"minIndex,omitzero"`
+	Since      uint64          `json:"since,omitzero"`
+	Version    uint64          `json:"version,omitzero"`
+	Once       string          `json:"once,omitzero"`
+	IfMatch    *string         `json:"ifMatch,omitzero"`
 
 	noneMatch string
 	wait      time.Duration
@@ -37,13 +41,13 @@ type request struct {
 
 // envelope is what is read of every message of the server, to know whose it is.
 type envelope struct {
-	RID     jsontext.Value `json:"rid"`
-	Action  vera.Action    `json:"action"`
-	Code    vera.Code      `json:"code"`
-	Message string         `json:"message"`
-	Applied jsontext.Value `json:"applied"`
-	Path    string         `json:"path"`
-	State   string         `json:"state"`
+	RID     json.RawMessage `json:"rid"`
+	Action  vera.Action     `json:"action"`
+	Code    vera.Code       `json:"code"`
+	Message string          `json:"message"`
+	Applied json.RawMessage `json:"applied"`
+	Path    string          `json:"path"`
+	State   string          `json:"state"`
 }
 
 // refusal returns what e refuses, or nil.
@@ -63,16 +67,16 @@ func (e *envelope) refusal() error {
 
 // Item is one item of a list.
 type Item struct {
-	Version uint64         `json:"version"`          // its place: index of its push
-	Owner   string         `json:"owner,omitzero"`   // its client's address, or session where the server hides addresses
-	Session string         `json:"session,omitzero"` // whose it is
-	Updated uint64         `json:"updated,omitzero"` // index of its last update, 0: none
-	Reason  string         `json:"reason,omitzero"`  // of a removed one: closed, expired, removed or ended
-	Data    jsontext.Value `json:"data,omitzero"`    // a JSON object as it was pushed; nil for a removed one
+	Version uint64          `json:"version"`          // its place: index of its push
+	Owner   string          `json:"owner,omitzero"`   // its client's address, or session where the server hides addresses
+	Session string          `json:"session,omitzero"` // whose it is
+	Updated uint64          `json:"updated,omitzero"` // index of its last update, 0: none
+	Reason  string          `json:"reason,omitzero"`  // of a removed one: closed, expired, removed or ended
+	Data    json.RawMessage `json:"data,omitzero"`    // a JSON object as it was pushed; nil for a removed one
 }
 
 // Decode reads the item's data into v, as json.Unmarshal does.
-func (i Item) Decode(v any) error { return json.Unmarshal(i.Data, v, reading) }
+func (i Item) Decode(v any) error { return json.Unmarshal(i.Data, v) }
 
 // Listing is a list at one index.
 type Listing struct {

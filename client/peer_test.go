@@ -2,12 +2,12 @@ package client
 
 import (
 	"context"
+	"encoding/json"
 	"net/http"
 	"net/http/httptest"
 	"testing"
 
 	"github.com/coder/websocket"
-	"github.com/go-json-experiment/json/jsontext"
 	"go.uber.org/goleak"
 )
 
@@ -15,16 +15,16 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 // asked is one request as the pretended peer read it.
 type asked struct {
-	RID     uint64         `json:"rid"`
-	Action  string         `json:"action"`
-	Path    string         `json:"path"`
-	Data    jsontext.Value `json:"data"`
-	Limit   *int           `json:"limit"`
-	Items   *bool          `json:"items"`
-	IfMatch *string        `json:"ifMatch"`
-	Once    string         `json:"once"`
-	Since   uint64         `json:"since"`
-	Version uint64         `json:"version"`
+	RID     uint64          `json:"rid"`
+	Action  string          `json:"action"`
+	Path    string          `json:"path"`
+	Data    json.RawMessage `json:"data"`
+	Limit   *int            `json:"limit"`
+	Items   *bool           `json:"items"`
+	IfMatch *string         `json:"ifMatch"`
+	Once    string          `json:"once"`
+	Since   uint64          `json:"since"`
+	Version uint64          `json:"version"`
 }
 
 // script is what a pretended peer does with one connection.
@@ -63,7 +63,7 @@ func (s *stage) next() (a asked, more bool) {
 	if err != nil {
 		return a, false
 	}
-	if err := unmarshal(message, &a); err != nil {
+	if err := json.Unmarshal(message, &a); err != nil {
 		s.t.Errorf("the client sent %s: %v", message, err)
 	}
 	return a, true
