@@ -1,0 +1,188 @@
+package disk
+
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"hash/crc32"
+	"io"
+	"math/rand/v2"
+	"os"
+	"path/filepath"
+)
+
+const (
+	segmentMagic   = "vera-log"
+	formatVersion  = 1
+	segmentHeader  = sectorBytes
+	segmentPattern = "%020d.log"
+	unfinished     = "next.tmp" // a segment being made
+	zeroBytes      = 256 << 10  // written at once when a segment is made
+)
+
+// segment is one file of the log. Its locs are the run of entries that it holds; the log's mutex guards both.
+type segment struct {
+	number uint64
+	path   string
+	file   *os.File
+	size   int64
+	seed   uint32 // the checksums in this file start from it
+	first  uint64
+	locs   []loc
+}
+
+// trim drops the entries outside first..last from the run.
+func (s *segment) trim(first, last uint64) {
+	if len(s.locs) == 0 {
+		return
+	}
+	end := s.first + uint64(len(s.locs)) // of the run, exclusive
+	lo, hi := max(first, s.first), min(last+1, end)
+	if last == 0 || lo >= hi {
+		s.first, s.locs = 0, nil
+		return
+	}
+	s.first, s.locs = lo, s.locs[lo-s.first:hi-s.first]
+}
+
+// read returns the record at a place, checked against its checksum. The record owns its bytes.
+func (s *segment) read(at loc, r *record) error {
+	b := make([]byte, at.size)
+	if _, err := s.file.ReadAt(b, int64(at.offset)); err != nil {
+		return fmt.Errorf("read %s: %w", s.path, err)
+	}
+	if !parseRecord(b, s.seed, r) || r.kind != entryRecord {
+		return damaged(s.path, int64(at.offset), "the entry there does not match its checksum")
+	}
+	return nil
+}
+
+// damaged is the error for what no crash leaves behind.
+func damaged(path string, at int64, what string) error {
+	return fmt.Errorf("log file %s is damaged at byte %d: %s", path, at, what)
+}
+
+// header is the first sector of a segment.
+type header struct {
+	number uint64
+	size   int64
+	salt   uint64
+}
+
+func (h header) seed() uint32 {
+	return crc32.Checksum(binary.LittleEndian.AppendUint64(nil, h.salt), castagnoli)
+}
+
+func (h header) encode() []byte {
+	b := make([]byte, segmentHeader)
+	le := binary.LittleEndian
+	copy(b, segmentMagic)
+	le.PutUint32(b[8:], formatVersion)
+	le.PutUint64(b[16:], h.number)
+	le.PutUint64(b[24:], uint64(h.size))
+	le.PutUint64(b[32:], h.salt)
+	le.PutUint32(b[segmentHeader-4:], crc32.Checksum(b[:segmentHeader-4], castagnoli))
+	return b
+}
+
+func parseHeader(b []byte) (header, error) {
+	le := binary.LittleEndian
+	switch {
+	case len(b) < segmentHeader:
+		return header{}, fmt.Errorf("%d bytes are too few for a segment", len(b))
+	case string(b[:8]) != segmentMagic:
+		return header{}, errors.New("it does not begin as a segment does")
+	case le.Uint32(b[segmentHeader-4:]) != crc32.Checksum(b[:segmentHeader-4], castagnoli):
+		return header{}, errors.New("the segment header does not match its checksum")
+	case le.Uint32(b[8:]) != formatVersion:
+		return header{}, fmt.Errorf("format version %d; this program reads version %d", le.Uint32(b[8:]), formatVersion)
+	}
+	return header{number: le.Uint64(b[16:]), size: int64(le.Uint64(b[24:])), salt: le.Uint64(b[32:])}, nil
+}
+
+// blank makes a file of zeros in dir, on the disk, that is to become a segment. Zeros that were written, and not only
+// promised by the file system, make the fdatasync of a batch a third cheaper and leave a full disk no say in it.
+func blank(dir string, size int64) (*os.File, error) {
+	f, err := os.OpenFile(filepath.Join(dir, unfinished), os.O_CREATE|os.O_TRUNC|os.O_RDWR, 0o600)
+	if err != nil {
+		return nil, err
+	}
+	if err := errors.Join(zero(f, 0, size), f.Sync()); err != nil {
+		return nil, errors.Join(err, f.Close(), os.Remove(f.Name()))
+	}
+	return f, nil
+}
+
+// zero writes zeros from one offset to another.
+func zero(f *os.File, from, to int64) error {
+	zeros := make([]byte, min(zeroBytes, max(to-from, 0)))
+	for from < to {
+		n, err := f.WriteAt(zeros[:min(int64(len(zeros)), to-from)], from)
+		if err != nil {
+			return err
+		}
+		from += int64(n)
+	}
+	return nil
+}
+
+// start turns a blank file into segment number, which begins with the frame that says how the log stands.
+func start(f *os.File, dir string, number uint64, size int64, state func(seed uint32) []byte) (*segment, int64, error) {
+	h := header{number: number, size: size, salt: rand.Uint64()}
+	s := &segment{number: number, path: filepath.Join(dir, fmt.Sprintf(segmentPattern, number)), file: f, size: size, seed: h.seed()}
+	first := state(s.seed)
+	if _, err := f.WriteAt(append(h.encode(), first...), 0); err != nil {
+		return nil, 0, err
+	}
+	if err := f.Sync(); err != nil {
+		return nil, 0, err
+	}
+	if err := os.Rename(f.Name(), s.path); err != nil {
+		return nil, 0, err
+	}
+	return s, segmentHeader + int64(len(first)), syncDir(dir)
+}
+
+// load opens a segment and reads all of it.
+func load(path string, number uint64) (s *segment, data []byte, err error) {
+	f, err := os.OpenFile(path, os.O_RDWR, 0)
+	if err != nil {
+		return nil, nil, err
+	}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, f.Close())
+		}
+	}()
+	info, err := f.Stat()
+	if err != nil {
+		return nil, nil, err
+	}
+	head := make([]byte, min(segmentHeader, info.Size()))
+	if _, err := io.ReadFull(f, head); err != nil {
+		return nil, nil, fmt.Errorf("read %s: %w", path, err)
+	}
+	h, err := parseHeader(head)
+	switch {
+	case err != nil:
+		return nil, nil, damaged(path, 0, err.Error())
+	case h.number != number:
+		return nil, nil, damaged(path, 0, fmt.Sprintf("it is segment %d", h.number))
+	case h.size != info.Size():
+		return nil, nil, damaged(path, min(info.Size(), h.size), fmt.Sprintf("it has %d bytes and was made with %d", info.Size(), h.size))
+	}
+	data = make([]byte, h.size)
+	if _, err := f.ReadAt(data, 0); err != nil {
+		return nil, nil, fmt.Errorf("read %s: %w", path, err)
+	}
+	return &segment{number: number, path: path, file: f, size: h.size, seed: h.seed()}, data, nil
+}
+
+// syncDir makes names that were added to or taken from a directory durable.
+func syncDir(dir string) error {
+	d, err := os.Open(dir)
+	if err != nil {
+		return err
+	}
+	return errors.Join(d.Sync(), d.Close())
+}
