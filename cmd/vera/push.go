@@ -1,0 +1,142 @@
+package main
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"vera"
+	"vera/client"
+)
+
+// pushCommand pushes an item and holds it until it is interrupted.
+func pushCommand(s streams) *cobra.Command {
+	cmd := &cobra.Command{Use: "push PATH JSON|-", Short: "push an item and hold it until interrupted", Args: arguments("PATH", "JSON|-")}
+	server := serverFlag(cmd.Flags())
+	grace := cmd.Flags().Duration("grace", 0, "how long the item outlives a lost connection; 0: as the server has it")
+	once := cmd.Flags().String("once", rand.Text(), "the push happens at most once under this key")
+	ifMatch := cmd.Flags().String("if-match", "", "only if the list's etag is this one (0: only if it is empty)")
+	asJSON := cmd.Flags().Bool("json", false, "print JSON, also on a terminal")
+	cmd.RunE = func(cmd *cobra.Command, args []string) error {
+		data, err := dataOf(args[1], s.in)
+		if err != nil {
+			return err
+		}
+		options := []client.Option{client.Once(*once), client.Limit(0)}
+		if *ifMatch != "" {
+			options = append(options, client.IfMatch(*ifMatch))
+		}
+		h := &holding{server: *server, path: args[0], options: client.Options{Grace: *grace}}
+		version, err := h.push(cmd.Context(), data, options)
+		if err != nil {
+			return advised(*server, err)
+		}
+		if *asJSON || !isTerminal(s.out) {
+			_, err = fmt.Fprintf(s.out, "{\"path\":%q,\"version\":%d}\n", args[0], version)
+		} else {
+			_, err = fmt.Fprintf(s.out, "version %d; held until Ctrl-C\n", version)
+		}
+		if err != nil {
+			return err
+		}
+		return h.hold(cmd.Context(), version)
+	}
+	return cmd
+}
+
+// dataOf reads an item's data: the argument itself or, for "-", all of in.
+func dataOf(argument string, in io.Reader) (json.RawMessage, error) {
+	if argument != "-" {
+		return json.RawMessage(argument), checkObject(argument)
+	}
+	text, err := io.ReadAll(io.LimitReader(in, 1<<20))
+	if err != nil {
+		return nil, fmt.Errorf("standard input: %w", err)
+	}
+	return json.RawMessage(text), checkObject(string(text))
+}
+
+func checkObject(text string) error {
+	var object map[string]json.RawMessage
+	if err := json.Unmarshal([]byte(text), &object); err != nil || object == nil {
+		return usageError{fmt.Errorf("JSON: %.40q is not a JSON object such as {\"port\":80}", text)}
+	}
+	return nil
+}
+
+// holding is a session that is kept alive for its one item.
+type holding struct {
+	server, path string
+	options      client.Options
+	connection   *client.Connection
+}
+
+// push connects and pushes.
+func (h *holding) push(ctx context.Context, data json.RawMessage, options []client.Option) (version uint64, err error) {
+	if h.connection, err = client.Dial(ctx, h.server, h.options); err != nil {
+		return 0, err
+	}
+	h.options.Cookie = h.connection.Cookie()
+	pushed, err := h.connection.Push(ctx, h.path, data, options...)
+	return pushed.Version, err
+}
+
+// hold keeps the item until ctx is done, and then closes on purpose, so that
+// the item is gone at once. It comes back when the connection is lost, and
+// fails when the session ended in the meantime.
+func (h *holding) hold(ctx context.Context, version uint64) error {
+	for {
+		select {
+		case <-ctx.Done():
+			return h.connection.Close()
+		case <-h.connection.Done():
+		}
+		var closed *client.Closed
+		if errors.As(h.connection.Err(), &closed) && closed.Code == vera.CloseEnded {
+			return fmt.Errorf("%s: item %d is gone: the session ended", h.path, version)
+		}
+		if err := h.back(ctx, version); err != nil {
+			if ctx.Err() != nil {
+				return nil
+			}
+			return err
+		}
+	}
+}
+
+// back connects again until the server answers, for ten minutes: longer than
+// any grace. Then the session says whether the item is still held.
+func (h *holding) back(ctx context.Context, version uint64) error {
+	ctx, cancel := context.WithTimeout(ctx, 10*time.Minute)
+	defer cancel()
+	retry := time.NewTicker(200 * time.Millisecond)
+	defer retry.Stop()
+	for {
+		c, err := client.Dial(ctx, h.server, h.options)
+		if err == nil {
+			h.connection = c
+			break
+		}
+		select {
+		case <-ctx.Done():
+			return fmt.Errorf("%s: item %d is lost: %w", h.path, version, err)
+		case <-retry.C:
+		}
+	}
+	session, err := h.connection.Session(ctx)
+	if err != nil {
+		return err
+	}
+	for _, held := range session.Items {
+		if held.Path == h.path && held.Version == version {
+			return nil
+		}
+	}
+	return errors.Join(fmt.Errorf("%s: item %d is gone: the session ended while the connection was lost", h.path, version), h.connection.Close())
+}
