@@ -1,0 +1,95 @@
+package state
+
+import "vera"
+
+// cursor walks the first few elements of a list, by chunks.
+type cursor struct {
+	items *sequence[slot]
+	chunk int
+	place int
+	left  int // elements still to come
+}
+
+func (l *List) window(limit int) cursor {
+	c := cursor{items: &l.items, left: l.items.n}
+	if limit >= 0 {
+		c.left = min(c.left, limit)
+	}
+	return c
+}
+
+// run returns what the present chunk still has.
+func (c *cursor) run() []slot {
+	for c.left > 0 && c.place == len(c.items.chunk(c.chunk)) {
+		c.chunk++
+		c.place = 0
+	}
+	if c.left == 0 {
+		return nil
+	}
+	rest := c.items.chunk(c.chunk)[c.place:]
+	return rest[:min(len(rest), c.left)]
+}
+
+func (c *cursor) skip(n int) {
+	c.place += n
+	c.left -= n
+}
+
+// Diff says how the first limit items (all with vera.NoLimit) differ between
+// two states of one list: which are among them now, which say something else,
+// which were among them and left the list. All in the order of their versions.
+// Chunks that both states share are skipped without a look at their items.
+func Diff(before, after *List, limit int) (added, updated, removed []*vera.Item) {
+	if before.mixed || after.mixed {
+		return diffByVersion(before, after, limit)
+	}
+	a, b := before.window(limit), after.window(limit)
+	for {
+		old, now := a.run(), b.run()
+		switch {
+		case len(old) == 0 && len(now) == 0:
+			return added, updated, removed
+		case len(old) > 0 && len(now) > 0 && &old[0] == &now[0]:
+			n := min(len(old), len(now))
+			a.skip(n)
+			b.skip(n)
+		case len(now) == 0 || len(old) > 0 && old[0].Version < now[0].Version:
+			removed = append(removed, old[0].Item)
+			a.skip(1)
+		case len(old) == 0 || now[0].Version < old[0].Version:
+			added = append(added, now[0].Item)
+			b.skip(1)
+		default:
+			if old[0].Updated != now[0].Updated {
+				updated = append(updated, now[0].Item)
+			}
+			a.skip(1)
+			b.skip(1)
+		}
+	}
+}
+
+// diffByVersion is Diff for lists whose versions need not rise, which are short.
+func diffByVersion(before, after *List, limit int) (added, updated, removed []*vera.Item) {
+	old, now := map[uint64]*vera.Item{}, map[uint64]bool{}
+	for it := range before.First(limit) {
+		old[it.Version] = it
+	}
+	for it := range after.All() {
+		now[it.Version] = true
+	}
+	for it := range after.First(limit) {
+		if was := old[it.Version]; was == nil {
+			added = append(added, it)
+		} else if was.Updated != it.Updated {
+			updated = append(updated, it)
+		}
+	}
+	for it := range before.First(limit) {
+		if !now[it.Version] {
+			removed = append(removed, it)
+		}
+	}
+	return added, updated, removed
+}
