@@ -14,7 +14,8 @@
 // Invariants:
 //
 //  1. Nothing here starts a goroutine, reads a clock, logs, does I/O or keeps a
-//     variable that changes. Values are plain; functions are pure.
+//     variable that changes, but for a pool of parsers that remember nothing.
+//     Values are plain; functions are pure.
 //  2. What a stranger sent is only ever turned into a Request or a Path by
 //     ParseRequest, ParsePath and ParseURLPath. What they return is within
 //     Limits, and what they refuse they refuse with an *Error that names the

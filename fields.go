@@ -45,7 +45,7 @@ func (p *parser) rid() ([]byte, error) {
 		text, ok = raw, isInteger(raw)
 	}
 	if !ok || len(text) > p.limits.RID {
-		return nil, Errorf(InvalidParameter, "rid: a string of at most %d bytes or an integer", p.limits.RID)
+		return nil, Errorf(InvalidParameter, "rid: a string or an integer of at most %d bytes", p.limits.RID)
 	}
 	return bytes.Clone(raw), nil
 }

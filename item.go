@@ -34,8 +34,8 @@ func (s SessionID) String() string { return sessionCoding.EncodeToString(s[:]) }
 // ParseSessionID reads what String wrote.
 func ParseSessionID(text string) (id SessionID, err error) {
 	raw, err := sessionCoding.DecodeString(text)
-	if err != nil || len(raw) != len(id) {
-		return id, errors.New("a session's id is 26 lower-case letters and digits")
+	if err != nil || len(raw) != len(id) || SessionID(raw).String() != text {
+		return id, errors.New("a session's id is 26 lower-case letters and digits, as they were shown")
 	}
 	return SessionID(raw), nil
 }

@@ -1,8 +1,6 @@
 package vera
 
-import (
-	"unicode/utf8"
-)
+import "unicode/utf8"
 
 // compact appends a valid JSON value without the space between its tokens.
 // Nothing else changes.
@@ -43,37 +41,38 @@ func depth(valid []byte) int {
 	return deepest
 }
 
-// appendString appends text as a JSON string that may stand in a page or a
-// script: < > & and the line separators U+2028 and U+2029 are escaped. What is
-// not UTF-8 becomes U+FFFD.
+// appendString appends text as a JSON string that may also stand in a page or
+// a script: < > & and the line separators U+2028 and U+2029 are escaped. Bytes
+// that are not UTF-8 become U+FFFD.
 func appendString(dst []byte, text string) []byte {
 	dst = append(dst, '"')
-	for i := 0; i < len(text); {
-		c := text[i]
-		switch {
-		case c == '"' || c == '\\':
-			dst = append(dst, '\\', c)
-		case c < ' ' || c == 0x7f || c == '<' || c == '>' || c == '&':
-			dst = appendEscape(dst, rune(c))
-		case c < utf8.RuneSelf:
-			dst = append(dst, c)
-		default:
-			r, size := utf8.DecodeRuneInString(text[i:])
-			if r == '\u2028' || r == '\u2029' {
-				dst = appendEscape(dst, r)
-			} else {
-				dst = utf8.AppendRune(dst, r)
-			}
-			i += size
+	written := 0
+	for i, r := range text {
+		if !mustEscape(r) {
 			continue
 		}
-		i++
+		dst = appendEscape(append(dst, text[written:i]...), r)
+		_, size := utf8.DecodeRuneInString(text[i:])
+		written = i + size
 	}
-	return append(dst, '"')
+	return append(append(dst, text[written:]...), '"')
 }
 
-// appendEscape appends \uXXXX for a rune below U+10000.
+// mustEscape holds for utf8.RuneError too, which stands for a byte that is not
+// UTF-8.
+func mustEscape(r rune) bool {
+	switch r {
+	case '"', '\\', '<', '>', '&', 0x7f, '\u2028', '\u2029', utf8.RuneError:
+		return true
+	}
+	return r < ' '
+}
+
+// appendEscape appends the escape of one rune below U+10000.
 func appendEscape(dst []byte, r rune) []byte {
 	const lowerHex = "0123456789abcdef"
+	if r == '"' || r == '\\' {
+		return append(dst, '\\', byte(r))
+	}
 	return append(dst, '\\', 'u', lowerHex[r>>12&15], lowerHex[r>>8&15], lowerHex[r>>4&15], lowerHex[r&15])
 }

@@ -6,6 +6,7 @@ import (
 	"io"
 	"math/bits"
 	"slices"
+	"strings"
 	"sync"
 
 	"github.com/go-json-experiment/json/jsontext"
@@ -188,13 +189,21 @@ func (p *parser) tooDeep() error {
 
 // grammar returns the row of the action that the message names.
 func (p *parser) grammar() (grammar, error) {
-	name, ok := unquote(p.values[fieldAction.index()])
-	if ok {
+	if name, ok := unquote(p.values[fieldAction.index()]); ok {
 		for _, g := range grammars {
 			if string(name) == string(g.action) {
 				return g, nil
 			}
 		}
 	}
-	return grammar{}, Errorf(InvalidParameter, "action: one of get, push, watch, unwatch, update, remove, session, close, ping")
+	return grammar{}, Errorf(InvalidParameter, "action: one of %s", actionNames())
+}
+
+// actionNames lists the actions that a client may ask for.
+func actionNames() string {
+	var names []string
+	for _, g := range grammars {
+		names = append(names, string(g.action))
+	}
+	return strings.Join(names, ", ")
 }
