@@ -74,9 +74,16 @@ func (l *List) Head() *vera.Item {
 	return l.items.at(0).Item
 }
 
-// Find returns the item of that version, nil when it is not on the list. The
-// versions must rise: not for the list of peers.
+// Find returns the item of that version, nil when it is not on the list.
 func (l *List) Find(version uint64) *vera.Item {
+	if l.mixed {
+		for it := range l.All() {
+			if it.Version == version {
+				return it
+			}
+		}
+		return nil
+	}
 	s, _ := l.items.find(version)
 	return s.Item
 }

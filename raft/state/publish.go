@@ -20,12 +20,9 @@ type departure struct {
 func (w *world) change(h *holder, before *List, items sequence[slot]) *List {
 	after := &List{items: items, changed: w.index}
 	after.prev.Store(before)
-	created := h.cur.Load() == nil
 	h.cur.Store(after)
-	if created {
+	if before.Len() == 0 { // empty ones were swept: the holder is new
 		w.lists.Store(h.path, h)
-	}
-	if created || before.Len() == 0 {
 		w.listCount.Add(1)
 	}
 	if after.Len() == 0 {

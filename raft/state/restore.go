@@ -102,9 +102,14 @@ func (w *world) loadPeers(d *decoder) {
 // loadSessions returns for each session the items that it will turn out to hold.
 func (w *world) loadSessions(d *decoder) map[*session][]holding {
 	held := map[*session][]holding{}
+	before := []byte{}
 	for range d.countUp() {
 		f := &facts{}
 		copy(f.id[:], d.take(len(f.id)))
+		if d.err == nil && len(held) > 0 && bytes.Compare(before, f.id[:]) >= 0 {
+			d.fail("session %s is out of order", f.id)
+		}
+		before = f.id[:]
 		f.life, f.since, f.doubt = d.varint(), d.varint(), d.grace()
 		for range d.countUp() {
 			f.attachments = append(f.attachments, Attachment{PeerID(d.fixed()), d.varint(), d.grace()})
@@ -116,9 +121,10 @@ func (w *world) loadSessions(d *decoder) map[*session][]holding {
 		for range d.countUp() {
 			s.remember(s.next, use{d.own(), d.varint(), d.fixed()})
 		}
-		if _, twice := w.sessions.LoadOrStore(f.id, s); twice {
-			d.fail("session %s is there twice", f.id)
+		if s.next.once != nil && s.next.once.n > vera.OnceKeys {
+			d.fail("session %s remembers more than %d keys", f.id, vera.OnceKeys)
 		}
+		w.sessions.Store(f.id, s)
 		w.sessionCount.Add(1)
 		w.watchCount.Add(int64(len(f.watches)))
 		held[s] = nil
@@ -127,8 +133,13 @@ func (w *world) loadSessions(d *decoder) map[*session][]holding {
 }
 
 func (w *world) loadLists(d *decoder, held map[*session][]holding) {
+	before := vera.Path("")
 	for range d.countUp() {
 		h := &holder{path: vera.Path(d.own())}
+		if d.err == nil && w.listCount.Load() > 0 && before >= h.path {
+			d.fail("list %q is out of order", h.path)
+		}
+		before = h.path
 		l := &List{changed: d.varint()}
 		for range d.countUp() {
 			first := &firstState{origin: vera.Origin{Version: d.varint()}}
@@ -145,9 +156,7 @@ func (w *world) loadLists(d *decoder, held map[*session][]holding) {
 			held[s] = append(held[s], holding{h.path, first.origin.Version})
 		}
 		h.cur.Store(l)
-		if _, twice := w.lists.LoadOrStore(h.path, h); twice {
-			d.fail("list %s is there twice", h.path)
-		}
+		w.lists.Store(h.path, h)
 		w.listCount.Add(1)
 		w.itemCount.Add(int64(l.Len()))
 	}
