@@ -33,7 +33,7 @@ type Request struct {
 	Path   Path   // get push watch unwatch update remove
 	Data   []byte // push update: a JSON object, compacted; the request owns it
 
-	Limit       int    // get push watch: the first n items; NoLimit when absent
+	Limit       int    // get push watch update remove: the first n items; NoLimit when absent
 	Items       bool   // watch: tell all items with each notification; default true
 	Consistent  bool   // get
 	MinIndex    uint64 // get
