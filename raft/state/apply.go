@@ -55,12 +55,11 @@ func (w *world) push(s *session, c *Command) Reply {
 	if r, failed := unmatched(before, c); failed {
 		return r
 	}
-	d := w.draft(s)
-	if d.items.n >= c.SessionItems {
-		return refusal(before, vera.TooManyRequests, "push: the session holds %d items; the limit is %d", d.items.n, c.SessionItems)
+	if held := s.newest().ItemCount(); held >= c.SessionItems {
+		return refusal(before, vera.TooManyRequests, "path: items held by the session: %d; the limit, max-session-items, is %d", held, c.SessionItems)
 	}
 	if before.Len() >= c.ListItems {
-		return refusal(before, vera.TooManyRequests, "push: the list has %d items; the limit is %d", before.Len(), c.ListItems)
+		return refusal(before, vera.TooManyRequests, "path: items on the list: %d; the limit, max-list-items, is %d", before.Len(), c.ListItems)
 	}
 	if h == nil {
 		h = &holder{path: vera.Path(strings.Clone(string(c.Path)))}
@@ -68,6 +67,7 @@ func (w *world) push(s *session, c *Command) Reply {
 	first := &firstState{origin: vera.Origin{Version: w.index, Session: c.Session, Life: c.Life, Owner: s.ownerOf(c.Owner)}}
 	first.item = vera.Item{Origin: &first.origin, Data: c.Data}
 	after := w.change(h, before, before.items.add(slot{&first.item}))
+	d := w.draft(s)
 	d.items = d.items.add(holding{h.path, w.index})
 	if c.Once != "" {
 		s.remember(d, use{strings.Clone(c.Once), w.index, sum})
@@ -144,7 +144,7 @@ func (w *world) remove(s *session, c *Command) Reply {
 func (w *world) watch(s *session, c *Command) Reply {
 	place, found := s.newest().facts.watch(c.Path)
 	if count := len(s.newest().facts.watches); !found && count >= c.SessionWatches {
-		return Reply{Code: vera.TooManyRequests, Message: fmt.Sprintf("watch: the session has %d watches; the limit is %d", count, c.SessionWatches)}
+		return Reply{Code: vera.TooManyRequests, Message: fmt.Sprintf("path: watches of the session: %d; the limit, max-session-watches, is %d", count, c.SessionWatches)}
 	}
 	f := w.draftFacts(s)
 	if !found {

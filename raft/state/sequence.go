@@ -23,15 +23,16 @@ type versioned interface{ version() uint64 }
 // there must be one newest, and only it may be added to. Everything else
 // copies.
 type sequence[T versioned] struct {
-	spine [][]T // chunks of 1 to chunkSize; neighbours together more than chunkLow
-	tail  []T   // at most chunkSize
-	n     int   // elements in all
+	spine []*[]T // chunks of 1 to chunkSize; neighbours together more than chunkLow
+	tail  []T    // at most chunkSize
+	n     int    // elements in all
 }
 
 // add returns the sequence with t at its end.
 func (s sequence[T]) add(t T) sequence[T] {
 	if len(s.tail) == chunkSize {
-		s.spine = append(s.spine, s.tail)
+		full := s.tail
+		s.spine = append(s.spine, &full)
 		s.tail = nil
 	}
 	if len(s.tail) == cap(s.tail) {
@@ -49,13 +50,13 @@ func (s *sequence[T]) chunk(i int) []T {
 	if i == len(s.spine) {
 		return s.tail
 	}
-	return s.spine[i]
+	return *s.spine[i]
 }
 
 // seek returns the chunk and the place in it where a version stands or would.
 func (s *sequence[T]) seek(version uint64) (chunk, place int, found bool) {
 	chunk = sort.Search(len(s.spine), func(i int) bool {
-		c := s.spine[i]
+		c := *s.spine[i]
 		return c[len(c)-1].version() >= version
 	})
 	place, found = searchChunk(s.chunk(chunk), version)
@@ -79,10 +80,10 @@ func (s *sequence[T]) find(version uint64) (t T, found bool) {
 // at returns element i, counted from 0.
 func (s *sequence[T]) at(i int) T {
 	for _, c := range s.spine {
-		if i < len(c) {
-			return c[i]
+		if i < len(*c) {
+			return (*c)[i]
 		}
-		i -= len(c)
+		i -= len(*c)
 	}
 	return s.tail[i]
 }
@@ -101,7 +102,7 @@ func (s sequence[T]) replace(t T) sequence[T] {
 		return s
 	}
 	s.spine = slices.Clone(s.spine)
-	s.spine[chunk] = c
+	s.spine[chunk] = &c
 	return s
 }
 
@@ -112,7 +113,7 @@ func (s sequence[T]) replace(t T) sequence[T] {
 func (s sequence[T]) without(versions []uint64, left func(T)) sequence[T] {
 	out := sequence[T]{n: s.n - len(versions), tail: s.tail}
 	if len(s.spine) > 0 {
-		out.spine = make([][]T, 0, len(s.spine))
+		out.spine = make([]*[]T, 0, len(s.spine))
 	}
 	done := 0 // chunks before it are in out
 	for len(versions) > 0 {
@@ -129,7 +130,7 @@ func (s sequence[T]) without(versions []uint64, left func(T)) sequence[T] {
 		if i == len(s.spine) {
 			out.tail = kept
 		} else if len(kept) > 0 {
-			out.join([][]T{kept})
+			out.join([]*[]T{&kept})
 		}
 		done = min(i+1, len(s.spine))
 	}
@@ -139,12 +140,13 @@ func (s sequence[T]) without(versions []uint64, left func(T)) sequence[T] {
 
 // join appends chunks to the spine; the first is merged with the last of the
 // spine when both are small.
-func (s *sequence[T]) join(chunks [][]T) {
+func (s *sequence[T]) join(chunks []*[]T) {
 	if len(chunks) == 0 {
 		return
 	}
-	if end := len(s.spine) - 1; end >= 0 && len(s.spine[end])+len(chunks[0]) <= chunkLow {
-		s.spine[end] = slices.Concat(s.spine[end], chunks[0])
+	if end := len(s.spine) - 1; end >= 0 && len(*s.spine[end])+len(*chunks[0]) <= chunkLow {
+		both := slices.Concat(*s.spine[end], *chunks[0])
+		s.spine[end] = &both
 		chunks = chunks[1:]
 	}
 	s.spine = append(s.spine, chunks...)
