@@ -1,0 +1,262 @@
+package raft
+
+import (
+	"crypto/rand"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"syscall"
+
+	"vera/raft/state"
+)
+
+// The files of a data directory, beside log/ and snapshots/.
+const (
+	claimFile       = "in-use"
+	identityFile    = "peer.json"
+	cookieFile      = "cookie.key"
+	incarnationFile = "incarnation"
+
+	format    = 1 // of the directory; a newer one is refused
+	cookieKey = 32
+	maxName   = 255 // bytes of a peer's name
+	maxSmall  = 64 << 10
+)
+
+// ClusterID names a cluster: 32 hex digits, made at random when it is formed.
+type ClusterID string
+
+// identity says whose data a directory holds.
+type identity struct {
+	Format  int       `json:"format"`
+	Cluster ClusterID `json:"cluster"`
+	Peer    string    `json:"peer"`   // state.PeerID in hex
+	Name    string    `json:"name"`   // --name
+	RaftID  string    `json:"raftId"` // the name and a random part: an empty directory never votes as the old one
+	Formed  bool      `json:"formed"` // it has a log, or had one
+
+	id state.PeerID // Peer
+}
+
+// directory is a peer's data directory, claimed by this process until release.
+type directory struct {
+	identity
+	path        string
+	claim       *os.File
+	cookie      []byte
+	incarnation uint64 // of this start; one more than that of the last
+}
+
+// openDirectory claims a data directory and reads whose it is, or makes a new
+// one. It counts the start: incarnation has grown, durably, when it returns.
+func openDirectory(path, name string, cluster ClusterID) (*directory, error) {
+	if err := checkName(name); err != nil {
+		return nil, err
+	}
+	if err := makeDirectory(path); err != nil {
+		return nil, fmt.Errorf("data directory: %w", err)
+	}
+	claim, err := claimDirectory(path)
+	if err != nil {
+		return nil, err
+	}
+	d := &directory{path: path, claim: claim}
+	if err := d.read(name, cluster); err != nil {
+		return nil, errors.Join(fmt.Errorf("data directory %s: %w", path, err), d.release())
+	}
+	return d, nil
+}
+
+func checkName(name string) error {
+	printable := func(r rune) bool { return r > ' ' && r != 0x7f }
+	if name == "" || len(name) > maxName || strings.IndexFunc(name, func(r rune) bool { return !printable(r) }) >= 0 {
+		return fmt.Errorf("a peer's name is 1 to %d bytes without spaces: %q is not", maxName, name)
+	}
+	return nil
+}
+
+// makeDirectory makes a directory for its owner only, and those above it.
+func makeDirectory(path string) error {
+	if err := os.MkdirAll(path, 0o700); err != nil {
+		return err
+	}
+	return syncDirectory(filepath.Dir(filepath.Clean(path)))
+}
+
+// claimDirectory keeps a second process out for as long as the file is open.
+// The kernel lets go of it when this process ends, however it ends.
+func claimDirectory(path string) (*os.File, error) {
+	claim, err := os.OpenFile(filepath.Join(path, claimFile), os.O_CREATE|os.O_RDWR, 0o600)
+	if err != nil {
+		return nil, fmt.Errorf("data directory: %w", err)
+	}
+	if err := syscall.Flock(int(claim.Fd()), syscall.LOCK_EX|syscall.LOCK_NB); err != nil {
+		holder := make([]byte, 32)
+		n, _ := claim.ReadAt(holder, 0)
+		err = fmt.Errorf("data directory %s is in use by process %s: stop that one, or give this one another --data-dir",
+			path, strings.TrimSpace(string(holder[:n])))
+		return nil, errors.Join(err, claim.Close())
+	}
+	err = claim.Truncate(0)
+	if err == nil {
+		_, err = claim.WriteAt([]byte(strconv.Itoa(os.Getpid())+"\n"), 0)
+	}
+	if err != nil {
+		return nil, errors.Join(fmt.Errorf("data directory %s: %w", path, err), claim.Close())
+	}
+	return claim, nil
+}
+
+// release lets another process have the directory. It may be called again.
+func (d *directory) release() error {
+	if d.claim == nil {
+		return nil
+	}
+	claim := d.claim
+	d.claim = nil
+	return claim.Close()
+}
+
+func (d *directory) file(name string) string { return filepath.Join(d.path, name) }
+
+func (d *directory) read(name string, cluster ClusterID) error {
+	raw, err := os.ReadFile(d.file(identityFile))
+	if errors.Is(err, fs.ErrNotExist) {
+		return d.create(name, cluster)
+	}
+	if err != nil {
+		return err
+	}
+	if err := d.identity.parse(raw); err != nil {
+		return fmt.Errorf("%s: %w", identityFile, err)
+	}
+	if cluster != "" && d.Cluster != cluster {
+		return fmt.Errorf("it holds data of cluster %s, not of %s: give another --data-dir", d.Cluster, cluster)
+	}
+	if d.Name != name {
+		return fmt.Errorf("it holds data of the peer %q, not of %q: start with --name %s, or give another --data-dir", d.Name, name, d.Name)
+	}
+	if d.cookie, err = readSecret(d.file(cookieFile), cookieKey); err != nil {
+		return err
+	}
+	return d.nextIncarnation()
+}
+
+// create makes the files of a new peer. The identity comes last: a directory
+// without it was never a peer's.
+func (d *directory) create(name string, cluster ClusterID) error {
+	entries, err := os.ReadDir(d.path)
+	if err != nil {
+		return err
+	}
+	expected := []string{claimFile, cookieFile, incarnationFile, identityFile + suffix, cookieFile + suffix, incarnationFile + suffix, "lost+found"}
+	for _, e := range entries {
+		if !slices.Contains(expected, e.Name()) {
+			return fmt.Errorf("it has no %s but is not empty (%s): give an empty or a new --data-dir", identityFile, e.Name())
+		}
+	}
+	if err := os.Chmod(d.path, 0o700); err != nil {
+		return err
+	}
+	if cluster == "" {
+		cluster = ClusterID(hex.EncodeToString(random(16)))
+	}
+	d.identity = identity{
+		Format:  format,
+		Cluster: cluster,
+		Peer:    hex.EncodeToString(random(8)),
+		Name:    name,
+		RaftID:  name + "-" + hex.EncodeToString(random(4)),
+	}
+	d.cookie, d.incarnation = random(cookieKey), 1
+	if err := writeFile(d.file(cookieFile), []byte(hex.EncodeToString(d.cookie)+"\n")); err != nil {
+		return err
+	}
+	if err := writeFile(d.file(incarnationFile), []byte("1\n")); err != nil {
+		return err
+	}
+	return d.writeIdentity()
+}
+
+// form notes that there is a log from now on.
+func (d *directory) form() error {
+	d.Formed = true
+	return d.writeIdentity()
+}
+
+func (d *directory) writeIdentity() error {
+	raw, err := json.MarshalIndent(d.identity, "", "  ")
+	if err != nil {
+		return err
+	}
+	if err := d.identity.parse(raw); err != nil {
+		return err
+	}
+	return writeFile(d.file(identityFile), append(raw, '\n'))
+}
+
+func (i *identity) parse(raw []byte) error {
+	if err := json.Unmarshal(raw, i); err != nil {
+		return fmt.Errorf("is damaged: %w", err)
+	}
+	if i.Format > format {
+		return fmt.Errorf("was written by a newer Vera (format %d, this one knows %d): start that one", i.Format, format)
+	}
+	id, err := strconv.ParseUint(i.Peer, 16, 64)
+	if err != nil || id == 0 || i.Format < 1 || len(i.Cluster) != 32 || checkName(i.Name) != nil || i.RaftID == "" {
+		return errors.New("is damaged: a field is missing or has no sense")
+	}
+	i.id = state.PeerID(id)
+	return nil
+}
+
+// nextIncarnation counts this start.
+func (d *directory) nextIncarnation() error {
+	raw, err := os.ReadFile(d.file(incarnationFile))
+	if err != nil {
+		return err
+	}
+	last, err := strconv.ParseUint(strings.TrimSpace(string(raw)), 10, 64)
+	if err != nil || last == 0 {
+		return fmt.Errorf("%s is damaged: it holds %.40q and not a number", incarnationFile, raw)
+	}
+	d.incarnation = last + 1
+	return writeFile(d.file(incarnationFile), []byte(strconv.FormatUint(d.incarnation, 10)+"\n"))
+}
+
+// readSecret reads a secret of so many bytes, kept in hex in a file that
+// nobody but its owner may read.
+func readSecret(file string, size int) ([]byte, error) {
+	info, err := os.Stat(file)
+	if err != nil {
+		return nil, err
+	}
+	if mode := info.Mode().Perm(); mode&0o077 != 0 {
+		return nil, fmt.Errorf("%s may be read by others (mode %#o): run chmod 600 %s, and make a new one if somebody else could have read it", filepath.Base(file), mode, file)
+	}
+	if info.Size() > maxSmall {
+		return nil, fmt.Errorf("%s is damaged: it is of %d bytes", filepath.Base(file), info.Size())
+	}
+	raw, err := os.ReadFile(file)
+	if err != nil {
+		return nil, err
+	}
+	secret, err := hex.DecodeString(strings.TrimSpace(string(raw)))
+	if err != nil || len(secret) != size {
+		return nil, fmt.Errorf("%s is damaged: it does not hold %d bytes in hex", filepath.Base(file), size) // never its content
+	}
+	return secret, nil
+}
+
+func random(n int) []byte {
+	b := make([]byte, n)
+	rand.Read(b) // never fails, as of Go 1.24
+	return b
+}

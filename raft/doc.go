@@ -1,0 +1,49 @@
+// Package raft agrees and remembers.
+//
+// It puts the commands of this peer into the log that all peers agree on, has
+// the log drive the machine of package state, and tells what the log did. It
+// owns the data directory: the log (package disk), snapshots, whose data it is,
+// and the secret that the cluster's cookies are signed with. hashicorp/raft,
+// imported as hraft, does the agreeing and is seen by nobody outside.
+//
+// The way of a command: Raft.Propose puts it into the proposer's queue; one
+// goroutine numbers it, encodes it and gives it to hashicorp/raft, in batches of
+// which two at most are under way; fsm applies it here when it is committed;
+// the proposer finds it by its number and calls done. The way of a change: fsm
+// puts it into the feed, which readers follow at their own pace. The way of an
+// ending: fsm stamps the doubt on the graces' clock; when its grace has run out
+// and this peer leads, graces passes a barrier and proposes the expiry.
+//
+// Invariants:
+//
+//  1. What was answered is durable and applied here: done, Barrier and
+//     WhenApplied are called after the machine has it, never before.
+//  2. A command is applied once at most. Its number (peer, incarnation,
+//     sequence) is given when it is first handed over and kept for ever; the
+//     machine takes each number once and in order; whatever might be lost is
+//     handed over again until the log says what became of it.
+//  3. An error tells the truth: AppliedNo only of what was never handed to
+//     hashicorp/raft. Its futures are not asked.
+//  4. Only the goroutine of hashicorp/raft that applies entries writes the
+//     machine; everybody else reads it.
+//  5. Versions rise for ever: a directory that was formed and lost its log, or
+//     whose log and snapshot leave a gap, does not start.
+//  6. An incarnation is durable before anything of it is proposed, and greater
+//     than all before.
+//  7. No grace runs out early: its time is counted from when it was applied or
+//     loaded here, and what a stalled process did not see is not counted.
+//     Only a leader proposes an expiry, after an entry of its term, proposed
+//     when the grace had run out, was applied.
+//  8. Linearizable means that an own mark, handed over after the question, was
+//     applied. hashicorp/raft's VerifyLeader is not used.
+//  9. After the first failed write or fsync nothing is written, voted for or
+//     acknowledged any more: Options.Fatal ends the process.
+//  10. Nothing is unbounded but what Propose was given: the feed by entries and
+//     bytes, entries by bytes, batches by entries, bytes and number.
+//  11. A secret is in no log line and no error; its file may be read by its
+//     owner only, or the start is refused.
+//
+// Locks: proposer, graces, Feed, waiters and peers each have one; none of them
+// calls another, or a function that was given to it, while it holds its own.
+// (graces asks whether this peer leads, and reads the machine: both lock-free.)
+package raft

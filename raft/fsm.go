@@ -1,0 +1,162 @@
+package raft
+
+import (
+	"fmt"
+	"io"
+	"sync/atomic"
+	"time"
+
+	hraft "github.com/hashicorp/raft"
+
+	"vera/raft/state"
+)
+
+// fsm is the machine as hashicorp/raft sees it, and tells what the log did to
+// all who want to know. Its methods are called by one goroutine at a time.
+type fsm struct {
+	machine  *state.Machine
+	proposer *proposer
+	graces   *graces
+	feed     *Feed
+	waiters  *waiters
+	peers    *peers
+	metrics  *metrics
+
+	ready  chan struct{} // closed when all parts know of each other: nothing is applied before
+	term   atomic.Uint64 // of the last entry
+	broken atomic.Pointer[error]
+
+	// Memory that each batch uses again.
+	own     []state.Output
+	kept    []kept
+	passed  []pass
+	nothing []any
+}
+
+// ApplyBatch applies entries, in order, then tells of them: first the feed,
+// then those who wait.
+func (f *fsm) ApplyBatch(logs []*hraft.Log) []any {
+	<-f.ready
+	start := time.Now()
+	for _, l := range logs {
+		f.apply(l)
+	}
+	index := f.machine.Applied()
+	finished := f.proposer.answer(f.own)
+	f.metrics.applied(time.Since(start), len(logs))
+	f.feed.add(f.kept, index)
+	tell(finished)
+	tellPassed(f.passed)
+	f.waiters.reached(index)
+	f.own, f.kept, f.passed = emptied(f.own), emptied(f.kept), emptied(f.passed)
+	if len(f.nothing) < len(logs) {
+		f.nothing = make([]any, len(logs))
+	}
+	return f.nothing[:len(logs)] // replies go through the proposer
+}
+
+// Apply is ApplyBatch of one entry.
+func (f *fsm) Apply(l *hraft.Log) any { return f.ApplyBatch([]*hraft.Log{l})[0] }
+
+func (f *fsm) apply(l *hraft.Log) {
+	if l.Term != f.term.Load() {
+		f.term.Store(l.Term)
+		f.peers.renew()
+	}
+	switch {
+	case l.Type == hraft.LogConfiguration:
+		f.machine.Advance(l.Index)
+		f.peers.configure(hraft.DecodeConfiguration(l.Data), l.Index)
+		f.tellPeers(l.Index)
+	case l.Type != hraft.LogCommand:
+		f.machine.Advance(l.Index)
+	case isMark(l.Data):
+		f.applyMark(l)
+	default:
+		f.applyBatch(l)
+	}
+}
+
+func (f *fsm) applyMark(l *hraft.Log) {
+	m, err := parseMark(l.Data)
+	if err != nil {
+		panic(fmt.Sprintf("raft: entry %d of the log: %v", l.Index, err))
+	}
+	f.machine.Advance(l.Index)
+	f.tellPeers(l.Index)
+	if m.peer == f.proposer.peer && m.incarnation == f.proposer.incarnation {
+		f.passed = append(f.passed, f.proposer.pass(m.number, l.Index, l.Term)...)
+	}
+}
+
+func (f *fsm) applyBatch(l *hraft.Log) {
+	out := f.machine.Apply(l.Index, l.Data)
+	if out.First != 0 && out.Peer == f.proposer.peer && out.Incarnation == f.proposer.incarnation {
+		f.own = append(f.own, out)
+	}
+	f.graces.note(out.Sessions)
+	f.metrics.sessions(out.Sessions)
+	if len(out.Changes) > 0 || len(out.Sessions) > 0 {
+		out.Replies = nil
+		f.kept = append(f.kept, kept{out, cost(&out, len(l.Data))})
+	}
+}
+
+// tellPeers tells the feed of the peers if they changed since.
+func (f *fsm) tellPeers(index uint64) {
+	if change, changed := f.peers.build(index); changed {
+		out := state.Output{Index: index, Hash: f.machine.Hash(), Changes: []state.Change{change}}
+		f.kept = append(f.kept, kept{out, cost(&out, 0)})
+	}
+}
+
+// cost is how many bytes, about, an output in the feed keeps alive: itself, its
+// entry, the lists, and the items that left them.
+func cost(out *state.Output, entry int) int {
+	bytes := 200 + entry + 100*len(out.Sessions)
+	for i := range out.Changes {
+		c := &out.Changes[i]
+		bytes += 300 + 300*max(0, c.Before.Len()-c.After.Len())
+	}
+	return bytes
+}
+
+// Snapshot takes an image of the machine, to be written while it goes on.
+func (f *fsm) Snapshot() (hraft.FSMSnapshot, error) { return image{f.machine.Snapshot()}, nil }
+
+// Restore replaces the machine's state by that of a snapshot.
+func (f *fsm) Restore(snapshot io.ReadCloser) error {
+	if err := f.machine.Restore(snapshot); err != nil {
+		f.broken.Store(&err) // hashicorp/raft would go on with an older one
+		return err
+	}
+	index := f.machine.Applied()
+	f.graces.load(f.machine.Doubts())
+	f.peers.renew()
+	f.feed.restart(index)
+	f.waiters.reached(index)
+	return nil
+}
+
+// image is a snapshot on its way to the disk.
+type image struct{ *state.Image }
+
+// Persist writes the image and closes the sink.
+func (i image) Persist(sink hraft.SnapshotSink) error {
+	if _, err := i.WriteTo(sink); err != nil {
+		return err // the caller cancels the sink
+	}
+	return sink.Close()
+}
+
+// Release has nothing to let go of.
+func (i image) Release() {}
+
+// emptied keeps a slice's memory but not what it pointed to; a large one goes.
+func emptied[T any](s []T) []T {
+	if cap(s) > 4*batchEntries {
+		return nil
+	}
+	clear(s)
+	return s[:0]
+}

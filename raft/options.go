@@ -1,0 +1,114 @@
+package raft
+
+import (
+	"time"
+
+	"github.com/hashicorp/go-hclog"
+	hraft "github.com/hashicorp/raft"
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/rs/zerolog"
+)
+
+// Options are how Open opens a peer. Only Dir and Name must be given.
+type Options struct {
+	Dir     string    // the data directory; made when there is none
+	Name    string    // of the peer: 1 to 255 bytes without spaces
+	Cluster ClusterID // whose data the directory must hold, or will; "": any
+
+	ClientURL, PeerURL string // what others are told; see also Raft.SetClientURL
+
+	Logger  zerolog.Logger
+	Metrics prometheus.Registerer // nil: nobody looks
+	// Fatal is called at most once, when the disk failed: the process must end
+	// with the error as its last words. nil: they are logged, and it exits with 1.
+	Fatal func(error)
+
+	FailoverGrace time.Duration // for sessions whose peer was lost; whole milliseconds
+	Timeout       time.Duration // from Propose or Barrier to an answer; 0: 5 s
+	Start         time.Duration // until the peer must be up, its log applied; 0: 5 min
+	Reserve       uint64        // bytes of the disk kept for endings; 0: a twentieth of it, at most 256 MiB
+
+	FeedEntries int // outputs in the feed; 0: 65,536
+	FeedBytes   int // bytes, about, that these keep alive; 0: 64 MiB
+
+	// A snapshot is taken when so many entries came since the last one, looked
+	// at each time an interval (up to twice that) is over; 0: 100,000 and 15 s.
+	// Snapshots bound the log, and so the time to start: about 10 µs an entry.
+	SnapshotEntries  uint64
+	SnapshotInterval time.Duration
+	// TrailingEntries stay in the log behind a snapshot, so that a peer that
+	// was away for a while needs no snapshot; 0: 65,536.
+	TrailingEntries uint64
+
+	// Heartbeat and Election are hashicorp/raft's timeouts, Lease how long a
+	// leader that hears nothing still leads; 0: 300, 300 and 250 ms.
+	Heartbeat, Election, Lease time.Duration
+
+	memory *memory // tests keep log and snapshots in memory
+}
+
+// memory is what a peer in a test keeps its log in.
+type memory struct {
+	stores
+	snapshots hraft.SnapshotStore
+}
+
+// or returns its argument, or what is meant by zero.
+func or[T comparable](value, meant T) T {
+	var zero T
+	if value == zero {
+		return meant
+	}
+	return value
+}
+
+func (o *Options) complete() {
+	o.Timeout = or(o.Timeout, 5*time.Second)
+	o.Start = or(o.Start, 5*time.Minute)
+	o.FeedEntries = or(o.FeedEntries, 64<<10)
+	o.FeedBytes = or(o.FeedBytes, 64<<20)
+	o.SnapshotEntries = or(o.SnapshotEntries, 100_000)
+	o.SnapshotInterval = or(o.SnapshotInterval, 15*time.Second)
+	o.TrailingEntries = or(o.TrailingEntries, 64<<10)
+	o.Heartbeat = or(o.Heartbeat, 300*time.Millisecond)
+	o.Election = or(o.Election, 300*time.Millisecond)
+	o.Lease = or(o.Lease, 250*time.Millisecond)
+	if o.Fatal == nil {
+		log := o.Logger
+		o.Fatal = func(err error) { log.Fatal().Err(err).Msg("this peer ends") }
+	}
+}
+
+// config is how hashicorp/raft runs.
+func (o *Options) config(id string, log hclog.Logger) *hraft.Config {
+	c := hraft.DefaultConfig()
+	c.LocalID = hraft.ServerID(id)
+	c.Logger = log
+	c.HeartbeatTimeout = o.Heartbeat + headStart
+	c.ElectionTimeout = o.Election + headStart
+	c.LeaderLeaseTimeout = o.Lease
+	c.MaxAppendEntries = batchEntries
+	c.BatchApplyCh = true
+	c.SnapshotThreshold = o.SnapshotEntries
+	c.SnapshotInterval = o.SnapshotInterval
+	c.TrailingLogs = o.TrailingEntries
+	c.ShutdownOnRemove = false
+	c.NoLegacyTelemetry = true
+	c.RestoreCommittedLogs = false // it hangs, or loses the configuration
+	return c
+}
+
+// headStart is how much shorter the timeouts become once the peer runs: to
+// hear of a shorter one ends the wait for a leader at once, and a peer that
+// votes alone leads within a millisecond.
+const headStart = 10 * time.Millisecond
+
+func (o *Options) reload() hraft.ReloadableConfig {
+	return hraft.ReloadableConfig{
+		TrailingLogs:      o.TrailingEntries,
+		SnapshotInterval:  o.SnapshotInterval,
+		SnapshotThreshold: o.SnapshotEntries,
+		HeartbeatTimeout:  o.Heartbeat,
+		ElectionTimeout:   o.Election,
+	}
+}

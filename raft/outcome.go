@@ -1,0 +1,200 @@
+package raft
+
+import (
+	"time"
+
+	"vera"
+	"vera/raft/state"
+)
+
+// repeatAfter is for how long nothing of what is under way may be answered
+// until all of it is handed over again: hashicorp/raft can refuse an entry
+// without a change of leadership, while a transfer of it fails.
+const repeatAfter = 2 * time.Second
+
+func errStopped(applied vera.Applied) error {
+	return &vera.Error{Code: vera.Unavailable, Message: "this peer stops", Applied: applied}
+}
+
+func errLate(applied vera.Applied) error {
+	return &vera.Error{Code: vera.Unavailable, Message: "no leader agreed in time", Applied: applied}
+}
+
+// outcome takes the call of done that is owed to a proposal. From then on its
+// replies belong to the caller.
+func (s *proposal) outcome(err error) outcome {
+	o := outcome{s.done, s.replies, err}
+	s.done = nil
+	return o
+}
+
+// tell makes the calls that are owed.
+func tell(all []outcome) {
+	for _, o := range all {
+		o.done(o.replies, o.err)
+	}
+}
+
+// lead says whether this peer leads from now on. What was handed over before
+// may have been lost with the leadership, so it is handed over again.
+func (p *proposer) lead(leads bool) {
+	p.mu.Lock()
+	p.leads = leads
+	p.again = leads && p.underWay()
+	p.herald = p.herald || leads
+	if !leads {
+		p.plain = nil
+	}
+	p.mu.Unlock()
+	p.poke()
+}
+
+func (p *proposer) underWay() bool { return p.window.len() > 0 || len(p.marked) > 0 }
+
+// inFlight returns how many commands were handed over and not answered.
+func (p *proposer) inFlight() uint64 {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.window.len() == 0 {
+		return 0
+	}
+	return p.next - p.window.at(0).first
+}
+
+func (p *proposer) waiting() bool {
+	return p.underWay() || p.queue.len() > 0 || len(p.asking) > 0
+}
+
+// answer takes what the machine made of entries of this peer and incarnation,
+// in the log's order.
+func (p *proposer) answer(outputs []state.Output) (finished []outcome) {
+	if len(outputs) == 0 {
+		return nil
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for i := range outputs {
+		out := &outputs[i]
+		if out.Skipped || out.First == 0 {
+			continue
+		}
+		if p.window.len() == 0 || p.window.at(0).first != out.First {
+			panic("raft: the log applied a command of this peer that it had not handed over next")
+		}
+		entry := p.window.at(0)
+		s := entry.of
+		s.open -= len(out.Replies)
+		if s.done == nil {
+			p.late += uint64(len(out.Replies))
+		} else if copy(s.replies[entry.offset:], out.Replies); s.open == 0 {
+			finished = append(finished, s.outcome(nil))
+		}
+		if len(p.ends) > 0 && p.ends[0] <= entry.last {
+			p.ends = append(p.ends[:0], p.ends[1:]...)
+		}
+		p.window.pop()
+	}
+	p.progress()
+	return finished
+}
+
+// progress notes that something was answered: another batch may go out.
+func (p *proposer) progress() {
+	p.moved = time.Now()
+	if p.queue.len() > 0 || len(p.asking) > 0 {
+		p.poke()
+	}
+}
+
+// arm has tick called while anything waits.
+func (p *proposer) arm() {
+	if p.timer == nil {
+		p.timer = time.AfterFunc(min(p.timeout, repeatAfter), p.tick)
+	}
+}
+
+// tick gives up what is overdue, and has repeated what seems lost.
+func (p *proposer) tick() {
+	p.mu.Lock()
+	if p.closed {
+		p.mu.Unlock()
+		return
+	}
+	now := time.Now()
+	finished, passed := p.giveUp(now, errLate)
+	if p.leads && p.underWay() && now.Sub(p.moved) >= repeatAfter {
+		p.again = true
+	}
+	p.timer = nil
+	if p.waiting() {
+		next := now.Add(repeatAfter)
+		if due, any := p.nextDue(); any && due.Before(next) {
+			next = due
+		}
+		p.timer = time.AfterFunc(max(next.Sub(now), time.Millisecond), p.tick)
+	}
+	p.mu.Unlock()
+	tell(finished)
+	tellPassed(passed)
+	p.poke()
+}
+
+// nextDue returns when the oldest proposal or barrier that still waits is to
+// be given up.
+func (p *proposer) nextDue() (due time.Time, any bool) {
+	note := func(t time.Time) {
+		if !any || t.Before(due) {
+			due, any = t, true
+		}
+	}
+	for i := range p.window.len() {
+		if s := p.window.at(i).of; s.done != nil {
+			note(s.due)
+			break
+		}
+	}
+	for i := range p.queue.len() {
+		if s := *p.queue.at(i); s.done != nil {
+			note(s.due)
+			break
+		}
+	}
+	p.barriers.due(note)
+	return due, any
+}
+
+// giveUp takes the outcomes of everything that is due by now. What was handed
+// over, even in part, may still be applied and stays under way, since what
+// comes after is numbered behind it; what was not is dropped.
+func (p *proposer) giveUp(now time.Time, reason func(vera.Applied) error) (finished []outcome, passed []pass) {
+	for i := range p.window.len() {
+		if s := p.window.at(i).of; s.done != nil && !s.due.After(now) {
+			s.packed = len(s.commands)
+			finished = append(finished, s.outcome(reason(vera.AppliedUnknown)))
+		}
+	}
+	for p.queue.len() > 0 {
+		s := *p.queue.at(0)
+		if s.done != nil && s.due.After(now) {
+			break
+		}
+		if s.done != nil {
+			finished = append(finished, s.outcome(reason(vera.AppliedNo)))
+		}
+		p.queue.pop()
+	}
+	return finished, p.barriers.giveUp(now, reason)
+}
+
+// close gives everything up. run and Raft have ended before.
+func (p *proposer) close() {
+	p.mu.Lock()
+	p.closed = true
+	finished, passed := p.giveUp(time.Now().Add(p.timeout+time.Hour), errStopped)
+	if p.timer != nil {
+		p.timer.Stop()
+	}
+	p.mu.Unlock()
+	tell(finished)
+	tellPassed(passed)
+}

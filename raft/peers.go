@@ -1,0 +1,125 @@
+package raft
+
+import (
+	"encoding/json"
+	"fmt"
+	"strings"
+	"sync"
+	"sync/atomic"
+
+	hraft "github.com/hashicorp/raft"
+
+	"vera"
+	"vera/raft/state"
+)
+
+// peers is the cluster as the list /vera/peers, as this peer knows it. It
+// changes only with an entry of the log, so that its etag is an index: with a
+// configuration, and with the first mark after anything else changed.
+type peers struct {
+	leader func() hraft.ServerID
+	self   hraft.ServerID
+	list   atomic.Pointer[state.List]
+	dirty  atomic.Bool
+	sole   atomic.Bool // self is the only voter
+
+	mu        sync.Mutex
+	servers   []hraft.Server
+	joined    map[hraft.ServerID]uint64 // index of the first configuration seen with it
+	clientURL string
+	peerURL   string
+}
+
+// peerItem is what an item of the list says.
+type peerItem struct {
+	Name   string `json:"name"`
+	ID     string `json:"id"`
+	Client string `json:"client,omitempty"` // URL for clients
+	Peer   string `json:"peer,omitempty"`   // URL for peers
+	Role   string `json:"role"`             // leader, follower, or observer
+}
+
+func newPeers(self hraft.ServerID, clientURL, peerURL string) *peers {
+	p := &peers{self: self, clientURL: clientURL, peerURL: peerURL, joined: map[hraft.ServerID]uint64{}, leader: func() hraft.ServerID { return "" }}
+	p.list.Store(state.NewList(0, nil))
+	return p
+}
+
+// renew has the next mark build the list anew.
+func (p *peers) renew() { p.dirty.Store(true) }
+
+// configure takes a configuration of the cluster and its index.
+func (p *peers) configure(c hraft.Configuration, index uint64) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.servers = c.Servers
+	voters, votes := 0, false
+	for _, s := range c.Servers {
+		if s.Suffrage == hraft.Voter {
+			voters++
+			votes = votes || s.ID == p.self
+		}
+		if p.joined[s.ID] == 0 {
+			p.joined[s.ID] = index
+		}
+	}
+	p.sole.Store(voters == 1 && votes)
+	p.dirty.Store(true)
+}
+
+// alone says whether this peer is the only one that votes.
+func (p *peers) alone() bool { return p.sole.Load() }
+
+func (p *peers) setClientURL(url string) {
+	p.mu.Lock()
+	p.clientURL = url
+	p.mu.Unlock()
+	p.dirty.Store(true)
+}
+
+// build makes the list anew if anything changed, as of an index. Only the
+// applying goroutine calls it.
+func (p *peers) build(index uint64) (change state.Change, changed bool) {
+	if !p.dirty.Swap(false) {
+		return change, false
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	leader := p.leader()
+	items := make([]*vera.Item, 0, len(p.servers))
+	for _, s := range p.servers {
+		item := p.item(s, leader)
+		items = append(items, item)
+		if s.ID == leader {
+			copy(items[1:], items)
+			items[0] = item
+		}
+	}
+	before, after := p.list.Load(), state.NewList(index, items)
+	p.list.Store(after)
+	return state.Change{Path: vera.PeersPath, Before: before, After: after}, true
+}
+
+func (p *peers) item(s hraft.Server, leader hraft.ServerID) *vera.Item {
+	data := peerItem{Name: peerName(s.ID), ID: string(s.ID), Role: "follower"}
+	switch {
+	case s.ID == leader:
+		data.Role = "leader"
+	case s.Suffrage != hraft.Voter:
+		data.Role = "observer"
+	}
+	if s.ID == p.self {
+		data.Client, data.Peer = p.clientURL, p.peerURL
+	}
+	raw, err := json.Marshal(data)
+	if err != nil {
+		panic(fmt.Sprintf("raft: a peer that is no JSON: %v", err)) // strings always are
+	}
+	return &vera.Item{Origin: &vera.Origin{Version: p.joined[s.ID], Owner: data.Name}, Data: raw}
+}
+
+// peerName takes the random part off a Raft id.
+func peerName(id hraft.ServerID) string {
+	name := string(id)
+	return name[:max(0, strings.LastIndexByte(name, '-'))]
+}

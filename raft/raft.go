@@ -1,0 +1,182 @@
+package raft
+
+import (
+	"errors"
+	"sync"
+	"time"
+
+	hraft "github.com/hashicorp/raft"
+
+	"vera"
+	"vera/raft/state"
+)
+
+// Raft is one peer's part in the log that all peers agree on, with the machine
+// that the log drives. All methods may be called from any goroutine. Functions
+// given to it are called on its own goroutines: they must not block.
+type Raft struct {
+	options   Options
+	directory *directory
+	log       *quietLog
+	space     *space
+	guard     *guard
+	largest   int
+	snapshots *snapshots
+	hraft     *hraft.Raft
+	leads     <-chan bool // hashicorp/raft tells when this peer begins and ceases to lead
+
+	machine  *state.Machine
+	fsm      *fsm
+	proposer *proposer
+	graces   *graces
+	feed     *Feed
+	waiters  *waiters
+	peers    *peers
+	metrics  *metrics
+
+	stop    chan struct{}
+	running sync.WaitGroup
+	closing sync.Once
+	closed  error
+}
+
+func (r *Raft) raftID() hraft.ServerID { return hraft.ServerID(r.directory.RaftID) }
+
+func (r *Raft) run(f func()) { r.running.Go(f) }
+
+// followLeadership passes on when this peer begins and ceases to lead.
+func (r *Raft) followLeadership() {
+	for {
+		select {
+		case leads := <-r.leads:
+			r.proposer.lead(leads)
+			r.graces.lead(leads)
+		case <-r.stop:
+			return
+		}
+	}
+}
+
+func (r *Raft) leading() bool { return r.hraft.State() == hraft.Leader }
+
+// Machine returns the state, to be read.
+func (r *Raft) Machine() *state.Machine { return r.machine }
+
+// Peer returns the id under which this peer hands over commands.
+func (r *Raft) Peer() state.PeerID { return r.directory.id }
+
+// Incarnation returns the number of this start of the peer.
+func (r *Raft) Incarnation() uint64 { return r.directory.incarnation }
+
+// Name returns the peer's name.
+func (r *Raft) Name() string { return r.directory.Name }
+
+// Cluster returns the id of the cluster.
+func (r *Raft) Cluster() ClusterID { return r.directory.Cluster }
+
+// CookieKey returns the 32 bytes with which the cluster signs cookies. They are
+// a secret and must not be changed.
+func (r *Raft) CookieKey() []byte { return r.directory.cookie }
+
+// Propose hands commands to the log, in the order of the calls, and has done
+// called once: when this peer applied all of them, with one reply each. It
+// never blocks; the commands must not be changed any more.
+//
+// An error is a *vera.Error with code Unavailable: there was no leader for
+// Options.Timeout, or this peer stops. Then a command whose reply has a code
+// was applied all the same; of the others Applied says whether they were not,
+// or may still be. A reply with the code Unavailable or TooLarge is of a
+// command that was refused and never handed over, because the disk is nearly
+// full, or since the log takes no command so large.
+//
+// What waits is not bounded here: the caller proposes no more before done than
+// it can account for.
+func (r *Raft) Propose(commands []state.Command, done func(replies []state.Reply, err error)) {
+	r.proposer.propose(commands, done)
+}
+
+// Barrier has done called once this peer has applied everything that was
+// committed before the call, with the index reached: what it reads then is
+// linearizable. Calls that come together share one entry of the log. The error
+// is a *vera.Error with code Unavailable.
+func (r *Raft) Barrier(done func(index uint64, err error)) {
+	r.proposer.barrier(func(index, _ uint64, err error) { done(index, err) })
+}
+
+// WhenApplied has done called, perhaps at once, when this peer has applied an
+// index. cancel makes it forget that, unless it is too late.
+func (r *Raft) WhenApplied(index uint64, done func()) (cancel func()) {
+	return r.waiters.add(index, r.machine.Applied, done)
+}
+
+// Feed returns the latest changes.
+func (r *Raft) Feed() *Feed { return r.feed }
+
+// Peers returns the cluster as the list /vera/peers. When it changes, the feed
+// says so.
+func (r *Raft) Peers() *state.List { return r.peers.list.Load() }
+
+// SetClientURL says where clients reach this peer.
+func (r *Raft) SetClientURL(url string) {
+	r.peers.setClientURL(url)
+	r.proposer.announce()
+}
+
+// Term returns Raft's term.
+func (r *Raft) Term() uint64 { return r.hraft.CurrentTerm() }
+
+// Leading says whether this peer takes itself for the leader.
+func (r *Raft) Leading() bool { return r.leading() }
+
+// Status returns what this peer knows of its cluster. Draining is not its
+// business.
+func (r *Raft) Status() vera.Status {
+	applied := r.machine.Applied()
+	s := vera.Status{Peer: r.directory.Name, Applied: applied, Committed: max(applied, r.hraft.CommitIndex())}
+	if _, leader := r.hraft.LeaderWithID(); leader != "" {
+		s.Leader = peerName(leader)
+	}
+	s.Suspended = s.Leader == ""
+	if !r.leading() {
+		s.LastContact = time.Since(r.hraft.LastContact())
+	}
+	return s
+}
+
+// LeaderContact returns the last moment at which this peer was surely in touch
+// with a leader that had the majority: now when it votes alone and leads, else
+// when it sent what was committed since. Zero: never since the start.
+func (r *Raft) LeaderContact() time.Time {
+	if r.leading() && r.peers.alone() {
+		return time.Now()
+	}
+	return r.proposer.lastProof()
+}
+
+// Close stops the peer. What still waits is answered with an error. It may be
+// called again.
+func (r *Raft) Close() error {
+	r.closing.Do(func() {
+		close(r.stop)
+		var all []error
+		if r.guard != nil {
+			r.guard.running.Store(false)
+		}
+		if r.hraft != nil {
+			all = append(all, r.hraft.Shutdown().Error())
+		}
+		r.running.Wait()
+		if r.proposer != nil {
+			r.proposer.close()
+		}
+		if r.guard != nil {
+			all = append(all, r.guard.Close())
+		}
+		if r.metrics != nil {
+			all = append(all, r.metrics.close())
+		}
+		all = append(all, r.directory.release())
+		r.closed = errors.Join(all...)
+	})
+	return r.closed
+}

@@ -1,0 +1,121 @@
+package raft
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"github.com/hashicorp/go-hclog"
+	hraft "github.com/hashicorp/raft"
+)
+
+const (
+	snapshotsDir  = "snapshots" // hashicorp/raft's name for it
+	snapshotsKept = 2
+)
+
+// snapshots are the peer's snapshots on disk. hashicorp/raft silently takes an
+// older one when the newest is damaged; here the damage is noted, and the
+// start refused.
+type snapshots struct {
+	hraft.SnapshotStore
+	path   string
+	broken error // the first that could not be opened
+}
+
+// openSnapshots clears away what a crash left and checks that every snapshot
+// can at least be named.
+func openSnapshots(dir string, log hclog.Logger) (*snapshots, error) {
+	path := filepath.Join(dir, snapshotsDir)
+	entries, err := os.ReadDir(path)
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return nil, err
+	}
+	for _, e := range entries {
+		one := filepath.Join(path, e.Name())
+		if strings.HasSuffix(one, ".tmp") { // was being written when the process ended
+			if err := os.RemoveAll(one); err != nil {
+				return nil, err
+			}
+			continue
+		}
+		if !e.IsDir() {
+			continue
+		}
+		raw, err := os.ReadFile(filepath.Join(one, "meta.json"))
+		if err == nil && !json.Valid(raw) {
+			err = errors.New("it is not JSON")
+		}
+		if err != nil {
+			return nil, damagedSnapshot(filepath.Join(one, "meta.json"), err)
+		}
+	}
+	store, err := hraft.NewFileSnapshotStoreWithLogger(dir, snapshotsKept, log)
+	if err != nil {
+		return nil, err
+	}
+	return &snapshots{SnapshotStore: store, path: path}, nil
+}
+
+func damagedSnapshot(file string, err error) error {
+	return fmt.Errorf("the snapshot %s is damaged (%w): put the data directory back from a backup, or begin with an empty one", file, err)
+}
+
+// Open opens a snapshot after its checksum was compared.
+func (s *snapshots) Open(id string) (*hraft.SnapshotMeta, io.ReadCloser, error) {
+	meta, content, err := s.SnapshotStore.Open(id)
+	if err != nil && s.broken == nil {
+		s.broken = damagedSnapshot(filepath.Join(s.path, id, "state.bin"), err)
+	}
+	return meta, content, err
+}
+
+// newest returns what the newest snapshot says of itself, nil when there is none.
+func newest(s hraft.SnapshotStore) (*hraft.SnapshotMeta, error) {
+	all, err := s.List()
+	if err != nil || len(all) == 0 {
+		return nil, err
+	}
+	return all[0], nil
+}
+
+// agree makes log and snapshot fit together. Where the log contradicts the
+// snapshot, or ends before it, the snapshot came from a leader and the log is
+// emptied: hashicorp/raft would ask for that snapshot again and again. Entries
+// that are missing between the two are gone: that is refused.
+func agree(log hraft.LogStore, snapshot *hraft.SnapshotMeta) error {
+	first, err := log.FirstIndex()
+	if err != nil {
+		return err
+	}
+	last, err := log.LastIndex()
+	if err != nil || last == 0 {
+		return err
+	}
+	covered, term := uint64(0), uint64(0)
+	if snapshot != nil {
+		covered, term = snapshot.Index, snapshot.Term
+	}
+	if first > covered+1 {
+		return fmt.Errorf("the log begins at %d but the newest snapshot ends at %d: what was between is missing; put the data directory back from a backup, or begin with an empty one", first, covered)
+	}
+	if last < covered {
+		return log.DeleteRange(first, last)
+	}
+	if first > covered || covered == 0 {
+		return nil
+	}
+	var entry hraft.Log
+	if err := log.GetLog(covered, &entry); err != nil {
+		return err
+	}
+	if entry.Term != term {
+		return log.DeleteRange(first, last)
+	}
+	return nil
+}

@@ -1,0 +1,71 @@
+package raft
+
+import (
+	"fmt"
+	"sync/atomic"
+	"syscall"
+	"time"
+)
+
+const (
+	spaceEvery = 200 * time.Millisecond // between two looks at the disk
+	maxReserve = 256 << 20
+)
+
+// space watches how full the disk is. Lists may not grow any more when only
+// the reserve is left, which is for what makes them shorter: endings, and the
+// snapshots after which the log can be cut.
+type space struct {
+	path    string
+	reserve uint64 // bytes
+	measure func(path string) (free, size uint64, err error)
+	looked  time.Time // the proposer's own
+	low     atomic.Pointer[error]
+}
+
+// newSpace reserves so many bytes, or when 0 a twentieth of the disk and at
+// most 256 MiB.
+func newSpace(path string, reserve uint64) (*space, error) {
+	s := &space{path: path, reserve: reserve, measure: statfs}
+	_, size, err := s.measure(path)
+	if err != nil {
+		return nil, fmt.Errorf("how full the disk of %s is: %w", path, err)
+	}
+	if s.reserve == 0 {
+		s.reserve = min(size/20, maxReserve)
+	}
+	return s, nil
+}
+
+// full says why nothing may grow; nil: it may. One goroutine calls it.
+func (s *space) full() error {
+	if now := time.Now(); now.Sub(s.looked) >= spaceEvery {
+		s.looked = now
+		s.look()
+	}
+	if low := s.low.Load(); low != nil {
+		return *low
+	}
+	return nil
+}
+
+func (s *space) look() {
+	free, _, err := s.measure(s.path)
+	if err == nil && free < s.reserve {
+		err = fmt.Errorf("this peer's disk is nearly full: %d MiB are left and kept for endings", free>>20)
+	}
+	if err == nil {
+		s.low.Store(nil)
+		return
+	}
+	s.low.Store(&err)
+}
+
+func statfs(path string) (free, size uint64, err error) {
+	var st syscall.Statfs_t
+	if err := syscall.Statfs(path, &st); err != nil {
+		return 0, 0, err
+	}
+	block := uint64(st.Bsize)
+	return st.Bavail * block, st.Blocks * block, nil
+}
