@@ -3,12 +3,8 @@ package disk
 import (
 	"fmt"
 	"io"
-	"os"
 	"path/filepath"
-	"runtime"
-	"sort"
-	"strconv"
-	"strings"
+	"slices"
 	"sync"
 	"testing"
 	"time"
@@ -17,240 +13,190 @@ import (
 	hraft "github.com/hashicorp/raft"
 )
 
-type whole interface {
-	hraft.LogStore
-	hraft.StableStore
-	io.Closer
+// The directory of a benchmark must be on the disk that is to be measured: TMPDIR says which.
+func benchStore(b *testing.B) *Store {
+	return mustOpen(b, filepath.Join(b.TempDir(), "log"), Options{})
 }
 
-var segBytes = func() int64 { n, _ := strconv.ParseInt(os.Getenv("SEG"), 10, 64); return n }()
-
-var candidates = []struct {
-	name string
-	open func(dir string) (whole, error)
-}{
-	{"pebble", func(dir string) (whole, error) { return openPebble(dir) }},
-	{"pebble+cache", func(dir string) (whole, error) {
-		p, err := openPebble(dir)
-		if err != nil {
-			return nil, err
-		}
-		c, err := hraft.NewLogCache(1024, p)
-		return struct {
-			*hraft.LogCache
-			hraft.StableStore
-			io.Closer
-		}{c, p, p}, err
-	}},
-	{"segments", func(dir string) (whole, error) { return Open(dir, Options{SegmentBytes: segBytes}) }},
-}
-
-// benchDir is on the disk, also where the system's temporary directory is memory.
-func benchDir(b testing.TB) string {
-	dir, err := os.MkdirTemp(os.Getenv("VERA_BENCH_DIR"), "bench")
-	if err != nil {
-		b.Fatal(err)
+func batch(from, n int) []*hraft.Log {
+	logs := make([]*hraft.Log, n)
+	for i := range logs {
+		logs[i] = &hraft.Log{Index: uint64(from + i), Term: 1, Data: make([]byte, 100), AppendedAt: time.Now()}
 	}
-	b.Cleanup(func() { os.RemoveAll(dir) })
-	return filepath.Join(dir, "log")
+	return logs
 }
 
 func BenchmarkStoreLogs(b *testing.B) {
-	for _, c := range candidates {
-		for _, n := range []int{1, 16, 64, 512} {
-			b.Run(fmt.Sprintf("%s/%d", c.name, n), func(b *testing.B) {
-				s, err := c.open(benchDir(b))
-				if err != nil {
+	for _, n := range []int{1, 16, 64, 512} {
+		b.Run(fmt.Sprint("batch=", n), func(b *testing.B) {
+			s := benchStore(b)
+			logs := batch(1, n)
+			var took []time.Duration
+			b.ReportAllocs()
+			for b.Loop() {
+				began := time.Now()
+				if err := s.StoreLogs(logs); err != nil {
 					b.Fatal(err)
 				}
-				defer s.Close()
-				batch := make([]*hraft.Log, n)
-				for i := range batch {
-					batch[i] = &hraft.Log{Index: uint64(i + 1), Term: 1, Data: make([]byte, 100), AppendedAt: time.Now()}
+				took = append(took, time.Since(began))
+				for _, l := range logs {
+					l.Index += uint64(n)
 				}
-				b.ReportAllocs()
-				for b.Loop() {
-					if err := s.StoreLogs(batch); err != nil {
-						b.Fatal(err)
-					}
-					for _, l := range batch {
-						l.Index += uint64(n)
-					}
-				}
-				b.ReportMetric(float64(b.N*n)/b.Elapsed().Seconds(), "entries/s")
-			})
-		}
+			}
+			b.ReportMetric(float64(b.N*n)/b.Elapsed().Seconds(), "entries/s")
+			report(b, took)
+		})
 	}
 }
 
-type fsm struct{}
+func report(b *testing.B, took []time.Duration) {
+	slices.Sort(took)
+	b.ReportMetric(float64(took[len(took)/2])/1e6, "p50-ms")
+	b.ReportMetric(float64(took[len(took)*99/100])/1e6, "p99-ms")
+	b.ReportMetric(float64(took[len(took)-1])/1e6, "max-ms")
+}
 
-func (fsm) Apply(*hraft.Log) any                { return nil }
-func (fsm) ApplyBatch(l []*hraft.Log) []any     { return make([]any, len(l)) }
-func (fsm) Snapshot() (hraft.FSMSnapshot, error) { return nil, io.EOF }
-func (fsm) Restore(io.ReadCloser) error         { return nil }
+func BenchmarkGetLog(b *testing.B) {
+	const held = 20_000
+	s := benchStore(b)
+	for i := 1; i < held; i += 500 {
+		if err := s.StoreLogs(batch(i, 500)); err != nil {
+			b.Fatal(err)
+		}
+	}
+	for name, first := range map[string]uint64{"old": 1, "recent": held - 1000} {
+		b.Run(name, func(b *testing.B) {
+			var l hraft.Log
+			b.ReportAllocs()
+			for n := uint64(0); b.Loop(); n++ {
+				if err := s.GetLog(first+n%1000, &l); err != nil {
+					b.Fatal(err)
+				}
+			}
+		})
+	}
+}
 
+func BenchmarkOpen(b *testing.B) {
+	for _, held := range []int{0, 80_000} {
+		b.Run(fmt.Sprint("entries=", held), func(b *testing.B) {
+			s := benchStore(b)
+			for i := 1; i < held; i += 500 {
+				if err := s.StoreLogs(batch(i, 500)); err != nil {
+					b.Fatal(err)
+				}
+			}
+			b.ReportAllocs()
+			for b.Loop() {
+				if err := s.Close(); err != nil {
+					b.Fatal(err)
+				}
+				s = mustOpen(b, s.dir, Options{})
+			}
+		})
+	}
+}
+
+type idle struct{}
+
+func (idle) Apply(*hraft.Log) any                 { return nil }
+func (idle) ApplyBatch(l []*hraft.Log) []any      { return make([]any, len(l)) }
+func (idle) Snapshot() (hraft.FSMSnapshot, error) { return nil, io.EOF }
+func (idle) Restore(r io.ReadCloser) error        { return r.Close() }
+
+// BenchmarkRaft is 64 clients that push 100 bytes each through one peer or three, all in this process.
 func BenchmarkRaft(b *testing.B) {
 	for _, peers := range []int{1, 3} {
-		for _, c := range candidates {
-			b.Run(fmt.Sprintf("%s/peers=%d", c.name, peers), func(b *testing.B) { benchRaft(b, c.open, peers, 64) })
-		}
+		b.Run(fmt.Sprint("peers=", peers), func(b *testing.B) { benchRaft(b, cluster(b, peers), 64) })
 	}
 }
 
-func cluster(b *testing.B, open func(string) (whole, error), peers int) *hraft.Raft {
+func cluster(b *testing.B, peers int) *hraft.Raft {
 	conf := hraft.DefaultConfig()
 	conf.MaxAppendEntries, conf.BatchApplyCh = 512, true
 	conf.HeartbeatTimeout, conf.ElectionTimeout, conf.LeaderLeaseTimeout = 300*time.Millisecond, 300*time.Millisecond, 250*time.Millisecond
 	conf.SnapshotThreshold, conf.SnapshotInterval = 1<<40, time.Hour
-	conf.Logger = hclog.NewNullLogger()
-	conf.NoLegacyTelemetry = true
-	var all []*hraft.Raft
-	var trans []*hraft.InmemTransport
-	var servers []hraft.Server
+	conf.Logger, conf.NoLegacyTelemetry = hclog.NewNullLogger(), true
+	var transports []*hraft.InmemTransport
+	var all hraft.Configuration
 	for i := range peers {
-		addr, t := hraft.NewInmemTransport(hraft.ServerAddress(fmt.Sprint("p", i)))
-		trans = append(trans, t)
-		servers = append(servers, hraft.Server{ID: hraft.ServerID(addr), Address: addr})
-	}
-	for i, t := range trans {
-		for k, u := range trans {
-			if k != i {
-				t.Connect(u.LocalAddr(), u)
-			}
+		at, t := hraft.NewInmemTransport(hraft.ServerAddress(fmt.Sprint("peer", i)))
+		for _, u := range transports {
+			t.Connect(u.LocalAddr(), u)
+			u.Connect(at, t)
 		}
+		transports = append(transports, t)
+		all.Servers = append(all.Servers, hraft.Server{ID: hraft.ServerID(at), Address: at})
 	}
-	for i, t := range trans {
-		s, err := open(benchDir(b))
+	leads := make(chan *hraft.Raft, peers)
+	for i, t := range transports {
+		s, c, snapshots := benchStore(b), *conf, hraft.NewDiscardSnapshotStore()
+		c.LocalID = all.Servers[i].ID
+		if err := hraft.BootstrapCluster(&c, s, s, snapshots, t, all); err != nil {
+			b.Fatal(err)
+		}
+		r, err := hraft.NewRaft(&c, idle{}, s, s, snapshots, t)
 		if err != nil {
 			b.Fatal(err)
 		}
-		c := *conf
-		c.LocalID = servers[i].ID
-		snaps := hraft.NewDiscardSnapshotStore()
-		if err := hraft.BootstrapCluster(&c, s, s, snaps, t, hraft.Configuration{Servers: servers}); err != nil {
-			b.Fatal(err)
-		}
-		r, err := hraft.NewRaft(&c, fsm{}, s, s, snaps, t)
-		if err != nil {
-			b.Fatal(err)
-		}
-		all = append(all, r)
-		b.Cleanup(func() { r.Shutdown().Error(); s.Close() })
-	}
-	for end := time.Now().Add(10 * time.Second); time.Now().Before(end); time.Sleep(10 * time.Millisecond) {
-		for _, r := range all {
-			if r.State() == hraft.Leader && r.Barrier(time.Second).Error() == nil {
-				return r
+		over := make(chan struct{})
+		go func() {
+			select {
+			case <-r.LeaderCh():
+				leads <- r
+			case <-over:
 			}
-		}
+		}()
+		b.Cleanup(func() {
+			close(over)
+			if err := r.Shutdown().Error(); err != nil {
+				b.Error(err)
+			}
+		})
 	}
-	b.Fatal("no leader")
-	return nil
+	select {
+	case r := <-leads:
+		if err := r.Barrier(10 * time.Second).Error(); err != nil {
+			b.Fatal(err)
+		}
+		return r
+	case <-time.After(10 * time.Second):
+		b.Fatal("no leader")
+		return nil
+	}
 }
 
-func benchRaft(b *testing.B, open func(string) (whole, error), peers, clients int) {
-	leader := cluster(b, open, peers)
+func benchRaft(b *testing.B, leader *hraft.Raft, clients int) {
 	data := make([]byte, 100)
-	var mu sync.Mutex
+	work := make(chan struct{}, 1024)
+	go func() {
+		for range b.N {
+			work <- struct{}{}
+		}
+		close(work)
+	}()
+	var all sync.Mutex
 	var took []time.Duration
 	b.ReportAllocs()
 	b.ResetTimer()
 	var wg sync.WaitGroup
-	share := make(chan struct{}, 1024)
-	go func() {
-		for range b.N {
-			share <- struct{}{}
-		}
-		close(share)
-	}()
 	for range clients {
 		wg.Go(func() {
 			var mine []time.Duration
-			for range share {
-				at := time.Now()
+			for range work {
+				began := time.Now()
 				if err := leader.Apply(data, 10*time.Second).Error(); err != nil {
 					b.Error(err)
-					return
 				}
-				mine = append(mine, time.Since(at))
+				mine = append(mine, time.Since(began))
 			}
-			mu.Lock()
+			all.Lock()
+			defer all.Unlock()
 			took = append(took, mine...)
-			mu.Unlock()
 		})
 	}
 	wg.Wait()
 	b.StopTimer()
-	sort.Slice(took, func(i, k int) bool { return took[i] < took[k] })
 	b.ReportMetric(float64(b.N)/b.Elapsed().Seconds(), "pushes/s")
-	b.ReportMetric(float64(took[len(took)/2])/1e6, "p50-ms")
-	b.ReportMetric(float64(took[len(took)*99/100])/1e6, "p99-ms")
-}
-
-// TestSizes prints open time, memory and disk use.
-func TestSizes(t *testing.T) {
-	if os.Getenv("VERA_SIZES") == "" {
-		t.Skip("VERA_SIZES is not set")
-	}
-	for _, c := range candidates {
-		if want := os.Getenv("VERA_SIZES"); want != c.name {
-			continue
-		}
-		dir := benchDir(t)
-		s, err := c.open(dir)
-		if err != nil {
-			t.Fatal(err)
-		}
-		base := rss()
-		i := uint64(0)
-		for range 80000 / 64 {
-			batch := make([]*hraft.Log, 64)
-			for k := range batch {
-				i++
-				batch[k] = &hraft.Log{Index: i, Term: 1, Data: make([]byte, 100)}
-			}
-			if err := s.StoreLogs(batch); err != nil {
-				t.Fatal(err)
-			}
-		}
-		runtime.GC()
-		after := rss()
-		s.Close()
-		runtime.GC()
-		var used int64
-		filepath.Walk(dir, func(_ string, f os.FileInfo, _ error) error { used += f.Size(); return nil })
-		began := time.Now()
-		s, err = c.open(dir)
-		opened := time.Since(began)
-		if err != nil {
-			t.Fatal(err)
-		}
-		began = time.Now()
-		var l hraft.Log
-		for k := uint64(1); k <= i; k++ {
-			if err := s.GetLog(k, &l); err != nil {
-				t.Fatal(err)
-			}
-		}
-		reads := time.Since(began)
-		t.Logf("%s: rss empty %d KB, with 80,000 entries %d KB, files %d KB, open %v, read back %v an entry, rss %d KB", c.name, base, after, used>>10, opened, reads/80000, rss())
-		s.Close()
-		empty := benchDir(t)
-		began = time.Now()
-		s, _ = c.open(empty)
-		fresh := time.Since(began)
-		s.Close()
-		began = time.Now()
-		s, _ = c.open(empty)
-		t.Logf("%s: open a new directory %v, an empty one again %v", c.name, fresh, time.Since(began))
-		s.Close()
-	}
-}
-
-func rss() int {
-	b, _ := os.ReadFile("/proc/self/status")
-	_, after, _ := strings.Cut(string(b), "VmRSS:")
-	n, _ := strconv.Atoi(strings.Fields(after)[0])
-	return n
+	report(b, took)
 }

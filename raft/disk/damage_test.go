@@ -2,190 +2,145 @@ package disk
 
 import (
 	"bytes"
-	"fmt"
+	"encoding/binary"
+	"hash/crc32"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
-	"time"
-
-	hraft "github.com/hashicorp/raft"
 )
 
-func cmd(i uint64) []byte { return fmt.Appendf(nil, "command %d with some bytes in it", i) }
-
-// fill stores 30 entries in batches and a few values.
-func fill(t testing.TB, s whole) uint64 {
-	i := uint64(0)
-	for n := 1; n <= 9; n++ {
-		var b []*hraft.Log
-		for range n % 5 {
-			i++
-			b = append(b, &hraft.Log{Index: i, Term: uint64(n), Data: cmd(i), AppendedAt: time.Unix(1, 2)})
-		}
-		if len(b) > 0 {
-			if err := s.StoreLogs(b); err != nil {
-				t.Fatal(err)
-			}
-		}
-	}
-	if err := s.SetUint64([]byte("CurrentTerm"), 9); err != nil {
-		t.Fatal(err)
-	}
-	if err := s.StoreLog(&hraft.Log{Index: i + 1, Term: 9, Data: cmd(i + 1)}); err != nil {
-		t.Fatal(err)
-	}
-	return i + 1
-}
-
-// verdict opens the damaged store: "intact", "refused: …" or "LOST …".
-func verdict(open func(string) (whole, error), dir string, last uint64) (v string) {
-	defer func() {
-		if p := recover(); p != nil {
-			v = fmt.Sprint("refused: panic ", p)
-		}
-	}()
-	s, err := open(dir)
-	if err != nil {
-		return "refused: " + err.Error()
-	}
-	defer s.Close()
-	term, err := s.GetUint64([]byte("CurrentTerm"))
-	if err != nil {
-		return "refused: read " + err.Error()
-	}
-	got, _ := s.LastIndex()
-	if got != last {
-		return fmt.Sprintf("LOST entries %d to %d (term %d)", got+1, last, term)
-	}
-	if term != 9 {
-		return fmt.Sprintf("LOST the term: %d", term)
-	}
-	for i := uint64(1); i <= last; i++ {
-		var l hraft.Log
-		if err := s.GetLog(i, &l); err != nil {
-			if err == hraft.ErrLogNotFound {
-				return fmt.Sprintf("LOST entry %d", i)
-			}
-			return "refused: read " + err.Error()
-		}
-		if !bytes.Equal(l.Data, cmd(i)) {
-			return fmt.Sprintf("LOST entry %d: other bytes", i)
-		}
-	}
-	return "intact"
-}
-
-func copyDir(t testing.TB, from, to string) {
-	if err := os.RemoveAll(to); err != nil {
-		t.Fatal(err)
-	}
-	if err := os.CopyFS(to, os.DirFS(from)); err != nil {
-		t.Fatal(err)
-	}
-}
-
-func TestCompareFlips(t *testing.T) {
-	for _, c := range candidates {
-		if c.name == "pebble+cache" {
+// Whichever bit is flipped, the store refuses to open and names the file, or holds all it held.
+func TestEveryFlippedBit(t *testing.T) {
+	path, _, whole := sample(t, memory(t))
+	used := lastNonZero(whole) + 1
+	refused := 0
+	for bit := range len(whole) * 8 {
+		if bit >= used*8 && bit%8 != bit/8%8 { // of the free space, one bit a byte
 			continue
 		}
-		for _, closed := range []bool{false, true} {
-			t.Run(fmt.Sprintf("%s/closed=%t", c.name, closed), func(t *testing.T) {
-				base, err := os.MkdirTemp("/dev/shm", "flip")
-				if err != nil {
-					t.Fatal(err)
-				}
-				defer os.RemoveAll(base)
-				dir := filepath.Join(base, "a")
-				s, err := c.open(dir)
-				if err != nil {
-					t.Fatal(err)
-				}
-				last := fill(t, s)
-				if closed {
-					s.Close()
-					if s, err = c.open(dir); err != nil {
-						t.Fatal(err)
-					}
-					s.Close()
-				}
-				copyDir(t, dir, filepath.Join(base, "b"))
-				flips(t, c.open, filepath.Join(base, "b"), filepath.Join(base, "c"), last)
-				if !closed {
-					s.Close()
-				}
-			})
-		}
-	}
-}
-
-func flips(t *testing.T, open func(string) (whole, error), from, work string, last uint64) {
-	files, _ := os.ReadDir(from)
-	for _, f := range files {
-		b, _ := os.ReadFile(filepath.Join(from, f.Name()))
-		counts := map[string]int{}
-		samples := map[string]string{}
-		n := len(bytes.TrimRight(b, "\x00"))
-		for bit := 0; bit < n*8; bit++ {
-			copyDir(t, from, work)
-			d := bytes.Clone(b)
-			d[bit/8] ^= 1 << (bit % 8)
-			if err := os.WriteFile(filepath.Join(work, f.Name()), d, 0o600); err != nil {
-				t.Fatal(err)
+		data := bytes.Clone(whole)
+		data[bit/8] ^= 1 << (bit % 8)
+		must(t, os.WriteFile(path, data, 0o600))
+		s, err := Open(filepath.Dir(path), Options{SegmentBytes: minSegment})
+		if err != nil {
+			if refused++; !strings.Contains(err.Error(), path) {
+				t.Fatalf("bit %d of byte %d: the file is not named: %v", bit%8, bit/8, err)
 			}
-			v := verdict(open, work, last)
-			class := v
-			if len(class) > 7 {
-				class = class[:7]
+			if now, err := os.ReadFile(path); err != nil || !bytes.Equal(now, data) {
+				t.Fatalf("bit %d of byte %d: refused and changed", bit%8, bit/8)
 			}
-			counts[class]++
-			if class == "LOST en" || class == "LOST th" || samples[class] == "" {
-				samples[class] = fmt.Sprintf("byte %d: %s", bit/8, v)
-			}
-		}
-		t.Logf("%-28s %6d bytes: %v %v", f.Name(), n, counts, samples)
-	}
-}
-
-func TestCompareCuts(t *testing.T) {
-	for _, c := range candidates {
-		if c.name == "pebble+cache" {
 			continue
 		}
-		for _, zero := range []bool{false, true} {
-			t.Run(fmt.Sprintf("%s/zeros=%t", c.name, zero), func(t *testing.T) {
-				base, err := os.MkdirTemp("/dev/shm", "cut")
-				if err != nil {
-					t.Fatal(err)
-				}
-				defer os.RemoveAll(base)
-				dir := filepath.Join(base, "a")
-				s, err := c.open(dir)
-				if err != nil {
-					t.Fatal(err)
-				}
-				last := fill(t, s)
-				copyDir(t, dir, filepath.Join(base, "b"))
-				s.Close()
-				files, _ := filepath.Glob(filepath.Join(base, "b", "*.log"))
-				for _, f := range files {
-					b, _ := os.ReadFile(f)
-					n := len(bytes.TrimRight(b, "\x00"))
-					counts := map[string]int{}
-					for cut := range n {
-						work := filepath.Join(base, "c")
-						copyDir(t, filepath.Join(base, "b"), work)
-						d := bytes.Clone(b[:cut])
-						if zero {
-							d = append(d, make([]byte, len(b)-cut)...)
-						}
-						os.WriteFile(filepath.Join(work, filepath.Base(f)), d, 0o600)
-						v := verdict(c.open, work, last)
-						counts[v[:7]]++
-					}
-					t.Logf("%s %d bytes: %v", filepath.Base(f), n, counts)
-				}
-			})
+		must(t, check(s, 3, termsAfter...), holds(s, 1), s.Close())
+	}
+	if refused < used*7 { // the rest is padding, which means nothing
+		t.Errorf("%d of %d flips were refused", refused, used*8)
+	}
+}
+
+// A file that is cut short anywhere was never left so by a crash: segments have their full size before they are used.
+func TestCutShort(t *testing.T) {
+	path, _, whole := sample(t, memory(t))
+	for n := range whole {
+		must(t, os.WriteFile(path, whole[:n], 0o600))
+		if _, err := Open(filepath.Dir(path), Options{}); err == nil || !strings.Contains(err.Error(), path) {
+			t.Fatalf("%d bytes: %v", n, err)
 		}
 	}
+}
+
+// series makes six segments, of which each holds entries of the log, and returns them.
+func series(t *testing.T, dir string) (files [][]byte, last uint64) {
+	s, err := Open(dir, Options{SegmentBytes: minSegment})
+	must(t, err)
+	for len(s.log.segments) < 6 {
+		last++
+		must(t, s.StoreLog(entry(last, 1)))
+	}
+	must(t, s.Close())
+	for n := range uint64(6) {
+		b, err := os.ReadFile(segmentPath(dir, n+1))
+		must(t, err)
+		files = append(files, b)
+	}
+	return files, last
+}
+
+func TestFlippedBitInSeries(t *testing.T) {
+	dir := memory(t)
+	files, last := series(t, dir)
+	for n, whole := range files {
+		path := segmentPath(dir, uint64(n+1))
+		for at := n; at < len(whole); at += 5 {
+			data := bytes.Clone(whole)
+			data[at] ^= 1 << (at / 5 % 8)
+			must(t, os.WriteFile(path, data, 0o600))
+			s, err := Open(dir, Options{SegmentBytes: minSegment})
+			if err == nil {
+				must(t, check(s, 1, terms(int(last), 1)...), s.Close())
+			} else if !strings.Contains(err.Error(), path) {
+				t.Fatalf("byte %d of %s: %v", at, path, err)
+			}
+		}
+		must(t, os.WriteFile(path, whole, 0o600))
+	}
+}
+
+func TestWrongFiles(t *testing.T) {
+	dir := memory(t)
+	files, last := series(t, dir)
+	older := bytes.Clone(files[5]) // the last segment as it was before its last batch
+	clear(older[lastNonZero(older)/frameAlign*frameAlign-frameAlign*3:])
+	foreign, _ := series(t, memory(t))
+	newer := bytes.Clone(files[5])
+	binary.LittleEndian.PutUint32(newer[8:], formatVersion+1)
+	binary.LittleEndian.PutUint32(newer[segmentHeader-4:], crc32.Checksum(newer[:segmentHeader-4], castagnoli))
+	for _, c := range []struct {
+		what string
+		file uint64
+		data []byte // nil: no file
+		want string
+	}{
+		{"the oldest is gone", 1, nil, segmentPath(dir, 1)},
+		{"one in the middle is gone", 3, nil, segmentPath(dir, 3)},
+		{"the newest is gone", 6, nil, segmentPath(dir, 6)},
+		{"one is empty", 3, []byte{}, segmentPath(dir, 3)},
+		{"one is all zeros", 3, make([]byte, minSegment), segmentPath(dir, 3)},
+		{"one is another one", 3, files[3], segmentPath(dir, 3)},
+		{"one is of another log", 3, foreign[2], segmentPath(dir, 3)},
+		{"one lost its end", 5, older, segmentPath(dir, 5)},
+		{"one is of a newer format", 6, newer, "format version 2"},
+		{"the newest lost all batches", 6, append(files[5][:segmentHeader:segmentHeader], make([]byte, minSegment-segmentHeader)...), segmentPath(dir, 6)},
+	} {
+		path := segmentPath(dir, c.file)
+		must(t, os.Remove(path))
+		if c.data != nil {
+			must(t, os.WriteFile(path, c.data, 0o600))
+		}
+		if _, err := Open(dir, Options{}); err == nil || !strings.Contains(err.Error(), c.want) {
+			t.Errorf("%s: %v", c.what, err)
+		}
+		must(t, os.WriteFile(path, files[c.file-1], 0o600))
+	}
+	must(t, os.WriteFile(filepath.Join(dir, "note.txt"), []byte("not ours"), 0o600))
+	s := mustOpen(t, dir, Options{})
+	must(t, check(s, 1, terms(int(last), 1)...))
+}
+
+// A flip under a running store is found by the read that meets it.
+func TestFlipUnderReads(t *testing.T) {
+	s := mustOpen(t, memory(t), Options{})
+	must(t, s.StoreLogs(entries(1, 2*tailEntries, 1)))
+	g, at, _ := s.log.find(7)
+	b := make([]byte, 1)
+	_, err := g.file.ReadAt(b, int64(at.offset)+50)
+	must(t, err)
+	_, err = g.file.WriteAt([]byte{b[0] ^ 16}, int64(at.offset)+50)
+	must(t, err)
+	l := entry(1, 1)
+	if err := s.GetLog(7, l); err == nil || !strings.Contains(err.Error(), g.path) {
+		t.Error("entry 7:", err)
+	}
+	must(t, s.GetLog(8, l))
 }

@@ -17,7 +17,7 @@ const (
 	recordHeader = 16
 	entryHeader  = 40
 	rangeRecord  = 32
-	sealFrame    = frameHeader + recordHeader + frameAlign - recordHeader
+	sealFrame    = frameHeader + frameAlign // a record header and its padding
 )
 
 const (
@@ -55,8 +55,8 @@ type frame struct {
 	seed    uint32
 }
 
-// begin starts an empty frame for a segment whose checksums start from seed.
-func (f *frame) begin(seed uint32) {
+// reset starts an empty frame for a segment whose checksums start from seed.
+func (f *frame) reset(seed uint32) {
 	if cap(f.buf) > 2*maxFrame {
 		f.buf = nil
 	}
@@ -74,8 +74,8 @@ func (f *frame) grow(n int) []byte {
 	return f.buf[at : at+n : at+n]
 }
 
-// seal fills in what every record begins with.
-func (f *frame) close(b []byte, k kind, typ byte, extra int) {
+// header fills in what record b begins with, its checksum last.
+func (f *frame) header(b []byte, k kind, typ byte, extra int) {
 	le := binary.LittleEndian
 	le.PutUint32(b[4:], uint32(len(b)))
 	b[8], b[9], b[10], b[11] = byte(k), typ, 0, 0
@@ -95,7 +95,7 @@ func (f *frame) entry(l *hraft.Log) loc {
 	le.PutUint64(b[24:], l.Term)
 	le.PutUint64(b[32:], nanos(l.AppendedAt))
 	copy(b[entryHeader+copy(b[entryHeader:], l.Data):], l.Extensions)
-	f.close(b, entryRecord, byte(l.Type), len(l.Extensions))
+	f.header(b, entryRecord, byte(l.Type), len(l.Extensions))
 	return loc{offset: uint32(at), size: uint32(len(b))}
 }
 
@@ -103,18 +103,18 @@ func (f *frame) bounds(k kind, first, last uint64) {
 	b := f.grow(rangeRecord)
 	binary.LittleEndian.PutUint64(b[16:], first)
 	binary.LittleEndian.PutUint64(b[24:], last)
-	f.close(b, k, 0, 0)
+	f.header(b, k, 0, 0)
 }
 
 func (f *frame) set(name string, value []byte) {
 	b := f.grow(recordHeader + len(name) + len(value))
 	copy(b[recordHeader+copy(b[recordHeader:], name):], value)
-	f.close(b, setRecord, 0, len(name))
+	f.header(b, setRecord, 0, len(name))
 }
 
-func (f *frame) sealed() { f.close(f.grow(recordHeader), sealRecord, 0, 0) }
+func (f *frame) seal() { f.header(f.grow(recordHeader), sealRecord, 0, 0) }
 
-// finish pads the frame, writes its header and returns its bytes, good until the next begin.
+// finish pads the frame, writes its header and returns its bytes, good until the next reset.
 func (f *frame) finish(sequence uint64) []byte {
 	body := len(f.buf) - frameHeader
 	pad := f.grow(padded(len(f.buf)) - len(f.buf))

@@ -2,6 +2,7 @@ package disk
 
 import (
 	"bytes"
+	"encoding/binary"
 	"fmt"
 )
 
@@ -31,7 +32,7 @@ func scan(data []byte, seed uint32, sequence uint64, visit func(*record) error) 
 		if n == 0 || (sequence != 0 && n != sequence) {
 			return got, fmt.Errorf("byte %d: batch %d where batch %d was due", at, n, sequence)
 		}
-		if bad := check(data, at+frameHeader, body, records, seed); bad >= 0 {
+		if bad := firstBroken(data, at+frameHeader, body, records, seed); bad >= 0 {
 			got.torn = true
 			return got, tornBody(data, at, bad, padded(frameHeader+body), seed)
 		}
@@ -53,8 +54,8 @@ func scan(data []byte, seed uint32, sequence uint64, visit func(*record) error) 
 	return got, nil
 }
 
-// check returns the offset of the first broken record of a body, or -1.
-func check(data []byte, at, body int, records uint32, seed uint32) int {
+// firstBroken returns the offset of the first broken record of a body, or -1.
+func firstBroken(data []byte, at, body int, records uint32, seed uint32) int {
 	var r record
 	end := at + body
 	for p := at; ; p += r.size {
@@ -114,5 +115,8 @@ func nothingBehind(data []byte, at int, seed uint32) error {
 
 // lastNonZero is the offset of the last byte that is not zero, or -1.
 func lastNonZero(b []byte) int {
+	for len(b) >= 8 && binary.LittleEndian.Uint64(b[len(b)-8:]) == 0 {
+		b = b[:len(b)-8]
+	}
 	return len(bytes.TrimRight(b, "\x00")) - 1
 }

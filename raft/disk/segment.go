@@ -6,18 +6,19 @@ import (
 	"fmt"
 	"hash/crc32"
 	"io"
-	"math/rand/v2"
 	"os"
 	"path/filepath"
+
+	hraft "github.com/hashicorp/raft"
 )
 
 const (
-	segmentMagic   = "vera-log"
-	formatVersion  = 1
-	segmentHeader  = sectorBytes
-	segmentPattern = "%020d.log"
-	unfinished     = "next.tmp" // a segment being made
-	zeroBytes      = 256 << 10  // written at once when a segment is made
+	segmentMagic  = "vera-log"
+	formatVersion = 1
+	segmentHeader = sectorBytes
+	segmentName   = "%020d.log"
+	unfinished    = "next.tmp" // a segment being made
+	zeroBytes     = 256 << 10  // written at once when a segment is made
 )
 
 // segment is one file of the log. Its locs are the run of entries that it holds; the log's mutex guards both.
@@ -45,16 +46,22 @@ func (s *segment) trim(first, last uint64) {
 	s.first, s.locs = lo, s.locs[lo-s.first:hi-s.first]
 }
 
-// read returns the record at a place, checked against its checksum. The record owns its bytes.
-func (s *segment) read(at loc, r *record) error {
+// read returns entry i from its place, checked against its checksum. The entry owns its bytes.
+func (s *segment) read(i uint64, at loc, l *hraft.Log) error {
 	b := make([]byte, at.size)
 	if _, err := s.file.ReadAt(b, int64(at.offset)); err != nil {
-		return fmt.Errorf("read %s: %w", s.path, err)
+		return err
 	}
-	if !parseRecord(b, s.seed, r) || r.kind != entryRecord {
-		return damaged(s.path, int64(at.offset), "the entry there does not match its checksum")
+	var r record
+	if !parseRecord(b, s.seed, &r) || r.kind != entryRecord || r.entry.Index != i {
+		return damaged(s.path, int64(at.offset), "the entry does not match its checksum")
 	}
+	*l = r.entry
 	return nil
+}
+
+func segmentPath(dir string, number uint64) string {
+	return filepath.Join(dir, fmt.Sprintf(segmentName, number))
 }
 
 // damaged is the error for what no crash leaves behind.
@@ -66,11 +73,13 @@ func damaged(path string, at int64, what string) error {
 type header struct {
 	number uint64
 	size   int64
-	salt   uint64
+	log    uint64 // drawn by lot for a log, the same in all its segments
 }
 
+// seed is where the checksums of the segment start. No client can guess it and push bytes that look like a batch.
 func (h header) seed() uint32 {
-	return crc32.Checksum(binary.LittleEndian.AppendUint64(nil, h.salt), castagnoli)
+	le := binary.LittleEndian
+	return crc32.Checksum(le.AppendUint64(le.AppendUint64(nil, h.log), h.number), castagnoli)
 }
 
 func (h header) encode() []byte {
@@ -80,7 +89,7 @@ func (h header) encode() []byte {
 	le.PutUint32(b[8:], formatVersion)
 	le.PutUint64(b[16:], h.number)
 	le.PutUint64(b[24:], uint64(h.size))
-	le.PutUint64(b[32:], h.salt)
+	le.PutUint64(b[32:], h.log)
 	le.PutUint32(b[segmentHeader-4:], crc32.Checksum(b[:segmentHeader-4], castagnoli))
 	return b
 }
@@ -97,11 +106,12 @@ func parseHeader(b []byte) (header, error) {
 	case le.Uint32(b[8:]) != formatVersion:
 		return header{}, fmt.Errorf("format version %d; this program reads version %d", le.Uint32(b[8:]), formatVersion)
 	}
-	return header{number: le.Uint64(b[16:]), size: int64(le.Uint64(b[24:])), salt: le.Uint64(b[32:])}, nil
+	return header{number: le.Uint64(b[16:]), size: int64(le.Uint64(b[24:])), log: le.Uint64(b[32:])}, nil
 }
 
 // blank makes a file of zeros in dir, on the disk, that is to become a segment. Zeros that were written, and not only
-// promised by the file system, make the fdatasync of a batch a third cheaper and leave a full disk no say in it.
+// promised by the file system, let a batch reach the disk without any change to the file's metadata, and a full disk
+// shows here and not in the middle of a segment.
 func blank(dir string, size int64) (*os.File, error) {
 	f, err := os.OpenFile(filepath.Join(dir, unfinished), os.O_CREATE|os.O_TRUNC|os.O_RDWR, 0o600)
 	if err != nil {
@@ -126,28 +136,34 @@ func zero(f *os.File, from, to int64) error {
 	return nil
 }
 
-// start turns a blank file into segment number, which begins with the frame that says how the log stands.
-func start(f *os.File, dir string, number uint64, size int64, state func(seed uint32) []byte) (*segment, int64, error) {
-	h := header{number: number, size: size, salt: rand.Uint64()}
-	s := &segment{number: number, path: filepath.Join(dir, fmt.Sprintf(segmentPattern, number)), file: f, size: size, seed: h.seed()}
-	first := state(s.seed)
-	if _, err := f.WriteAt(append(h.encode(), first...), 0); err != nil {
+// start turns a blank file into segment number: behind its header, the first batch says how the store stands. It
+// returns where that ends.
+func (s *Store) start(f *os.File, number, sequence uint64) (*segment, int64, error) {
+	h := header{number: number, size: s.options.SegmentBytes, log: s.id}
+	g := &segment{number: number, path: segmentPath(s.dir, number), file: f, size: h.size, seed: h.seed()}
+	s.frame.reset(g.seed)
+	s.frame.bounds(stateRecord, s.log.first, s.log.last)
+	for name, value := range s.stable {
+		s.frame.set(name, value)
+	}
+	b := append(h.encode(), s.frame.finish(sequence)...)
+	if _, err := f.WriteAt(b, 0); err != nil {
 		return nil, 0, err
 	}
 	if err := f.Sync(); err != nil {
 		return nil, 0, err
 	}
-	if err := os.Rename(f.Name(), s.path); err != nil {
+	if err := os.Rename(f.Name(), g.path); err != nil {
 		return nil, 0, err
 	}
-	return s, segmentHeader + int64(len(first)), syncDir(dir)
+	return g, int64(len(b)), syncDir(s.dir)
 }
 
-// load opens a segment and reads all of it.
-func load(path string, number uint64) (s *segment, data []byte, err error) {
+// open opens a segment and reads all of it, into buf if that is large enough.
+func open(path string, number uint64, buf []byte) (g *segment, h header, data []byte, err error) {
 	f, err := os.OpenFile(path, os.O_RDWR, 0)
 	if err != nil {
-		return nil, nil, err
+		return nil, h, nil, err
 	}
 	defer func() {
 		if err != nil {
@@ -156,29 +172,32 @@ func load(path string, number uint64) (s *segment, data []byte, err error) {
 	}()
 	info, err := f.Stat()
 	if err != nil {
-		return nil, nil, err
+		return nil, h, nil, err
 	}
 	head := make([]byte, min(segmentHeader, info.Size()))
 	if _, err := io.ReadFull(f, head); err != nil {
-		return nil, nil, fmt.Errorf("read %s: %w", path, err)
+		return nil, h, nil, err
 	}
-	h, err := parseHeader(head)
+	h, err = parseHeader(head)
 	switch {
 	case err != nil:
-		return nil, nil, damaged(path, 0, err.Error())
+		return nil, h, nil, damaged(path, 0, err.Error())
 	case h.number != number:
-		return nil, nil, damaged(path, 0, fmt.Sprintf("it is segment %d", h.number))
-	case h.size != info.Size():
-		return nil, nil, damaged(path, min(info.Size(), h.size), fmt.Sprintf("it has %d bytes and was made with %d", info.Size(), h.size))
+		return nil, h, nil, damaged(path, 0, fmt.Sprintf("it is segment %d", h.number))
+	case h.size != info.Size() || h.size > maxSegment:
+		return nil, h, nil, damaged(path, min(info.Size(), h.size), fmt.Sprintf("%d bytes, made with %d", info.Size(), h.size))
 	}
-	data = make([]byte, h.size)
+	data = buf[:min(int64(cap(buf)), h.size)]
+	if int64(len(data)) < h.size {
+		data = make([]byte, h.size)
+	}
 	if _, err := f.ReadAt(data, 0); err != nil {
-		return nil, nil, fmt.Errorf("read %s: %w", path, err)
+		return nil, h, nil, err
 	}
-	return &segment{number: number, path: path, file: f, size: h.size, seed: h.seed()}, data, nil
+	return &segment{number: number, path: path, file: f, size: h.size, seed: h.seed()}, h, data, nil
 }
 
-// syncDir makes names that were added to or taken from a directory durable.
+// syncDir makes names that were added to a directory, or taken from it, durable.
 func syncDir(dir string) error {
 	d, err := os.Open(dir)
 	if err != nil {

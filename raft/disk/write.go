@@ -9,33 +9,33 @@ import (
 	hraft "github.com/hashicorp/raft"
 )
 
-// IsMonotonic tells Raft to empty the log itself when a snapshot takes the place of it, instead of leaving a gap.
+// IsMonotonic has Raft empty the log itself when a snapshot takes its place, instead of leaving a gap.
 func (s *Store) IsMonotonic() bool { return true }
 
-// MaxEntry is the largest entry, data and extensions together in bytes, that this store takes.
+// MaxEntry is the largest entry that the store takes: data and extensions together, in bytes.
 func (s *Store) MaxEntry() int {
-	return int(s.options.SegmentBytes) - segmentHeader - s.stateBound() - sealFrame - padded(frameHeader+rangeRecord+entryHeader)
+	state := padded(frameHeader + rangeRecord + s.maxStable())
+	return int(s.options.SegmentBytes) - segmentHeader - state - sealFrame - frameHeader - rangeRecord - entryHeader - frameAlign
 }
-
-// stateBound is the size of the largest frame that a segment can begin with.
-func (s *Store) stateBound() int { return padded(frameHeader + rangeRecord + s.maxStable()) }
-
-func (s *Store) maxStable() int { return min(maxStable, int(s.options.SegmentBytes)/4) }
 
 // StoreLog stores one entry; see StoreLogs.
 func (s *Store) StoreLog(l *hraft.Log) error { return s.StoreLogs([]*hraft.Log{l}) }
 
-// StoreLogs makes entries durable. Their indexes rise by one; the first follows on the last entry, or lies beyond it:
-// then a snapshot covers all that the log holds, and the entries take its place. An error that says so leaves the store
-// as it was; after an error of the disk an unknown part of the entries is stored, and every later write fails.
+// StoreLogs makes entries durable before it returns. Their indexes rise by one, and the first lies beyond the last entry
+// of the log: next to it, or further, if a snapshot covers all that the log holds; then they take its place. What breaks
+// that, or MaxEntry, is refused and changes nothing. After any other error an unknown part of the entries is stored, and
+// every later write answers the same error. The store keeps the entries' bytes for a while: nobody may change them.
 func (s *Store) StoreLogs(logs []*hraft.Log) error {
-	s.write.Lock()
-	defer s.write.Unlock()
-	if err := s.admit(logs); err != nil || len(logs) == 0 {
+	s.begin()
+	defer s.done()
+	if s.failed != nil {
+		return s.failed
+	}
+	if err := s.admit(logs); err != nil {
 		return err
 	}
 	for len(logs) > 0 {
-		n, err := s.append(logs)
+		n, err := s.storeSome(logs)
 		if err != nil {
 			return s.fail(err)
 		}
@@ -44,74 +44,65 @@ func (s *Store) StoreLogs(logs []*hraft.Log) error {
 	return nil
 }
 
-// admit refuses what cannot be stored before anything is.
 func (s *Store) admit(logs []*hraft.Log) error {
-	if s.failed != nil {
-		return s.failed
-	}
+	limit := s.MaxEntry()
 	for i, l := range logs {
 		switch {
-		case i == 0 && (l.Index == 0 || l.Index <= s.log.last):
-			return fmt.Errorf("entry %d: the log holds entries up to %d, and a new one lies beyond", l.Index, s.log.last)
+		case i == 0 && l.Index <= s.log.last:
+			return fmt.Errorf("log store: entry %d is not beyond entry %d, the last one", l.Index, s.log.last)
 		case i > 0 && l.Index != logs[i-1].Index+1:
-			return fmt.Errorf("entry %d: it follows entry %d in a batch", l.Index, logs[i-1].Index)
-		case entryWeight(l) > s.MaxEntry():
-			return fmt.Errorf("entry %d: %d bytes are more than %d", l.Index, entryWeight(l), s.MaxEntry())
+			return fmt.Errorf("log store: entry %d follows entry %d in a batch", l.Index, logs[i-1].Index)
+		case entryWeight(l) > limit:
+			return fmt.Errorf("log store: entry %d has %d bytes, more than %d", l.Index, entryWeight(l), limit)
 		}
 	}
 	return nil
 }
 
-// append writes one frame of the first few entries, moving to the next segment if there is no room, and returns how many.
-func (s *Store) append(logs []*hraft.Log) (int, error) {
-	gap := s.log.last != 0 && logs[0].Index != s.log.last+1
+// storeSome stores as many of the first entries as fit into one batch, in the next segment if none fits into this one,
+// and returns how many.
+func (s *Store) storeSome(logs []*hraft.Log) (int, error) {
 	size := frameHeader + rangeRecord
-	if padded(size+entryBytes(logs[0])) > s.room() {
-		if err := s.rotate(); err != nil {
-			return 0, err
-		}
+	g, err := s.withRoom(size + entryBytes(logs[0]))
+	if err != nil {
+		return 0, err
 	}
-	seg := s.last()
-	s.frame.begin(seg.seed)
+	gap := s.log.last != 0 && logs[0].Index != s.log.last+1
+	s.frame.reset(g.seed)
 	s.places = s.places[:0]
 	if gap {
 		s.frame.bounds(keepRecord, 0, 0)
 	}
-	n := 0
 	for _, l := range logs {
 		size += entryBytes(l)
-		if n > 0 && padded(size) > min(maxFrame, s.room()) {
+		if len(s.places) > 0 && padded(size) > min(maxFrame, s.room()) {
 			break
 		}
 		at := s.frame.entry(l)
 		at.offset += uint32(s.end)
 		s.places = append(s.places, at)
-		n++
 	}
-	if err := s.commit(n); err != nil {
+	if err := s.commit(len(s.places)); err != nil {
 		return 0, err
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if gap {
-		if err := s.keepLocked(0, 0); err != nil {
-			return 0, err
-		}
+		err = s.keep(0, 0)
 	}
-	for i, l := range logs[:n] {
-		if err := s.log.add(l.Index, s.places[i]); err != nil {
-			return 0, err
-		}
-		s.tail.push(l)
+	for i, at := range s.places {
+		err = errors.Join(err, s.log.add(logs[i].Index, at))
+		s.tail.push(logs[i])
 	}
-	return n, nil
+	return len(s.places), err
 }
 
-// DeleteRange deletes entries lo to hi, durably, from the front or from the back of the log (or all); from its middle is an
-// error. What the log does not hold counts as deleted. Segments that hold nothing more are removed.
+// DeleteRange deletes entries lo to hi, durably, from the front or the back of the log, or all of them; a range in its
+// middle is an error. Entries that the log does not hold count as deleted. Files that hold nothing more are removed; one
+// that cannot be is an error, too, and is tried again by the next deletion.
 func (s *Store) DeleteRange(lo, hi uint64) error {
-	s.write.Lock()
-	defer s.write.Unlock()
+	s.begin()
+	defer s.done()
 	if s.failed != nil {
 		return s.failed
 	}
@@ -126,72 +117,91 @@ func (s *Store) DeleteRange(lo, hi uint64) error {
 	case hi >= last:
 		last = lo - 1
 	default:
-		return fmt.Errorf("entries %d to %d lie in the middle of the log, %d to %d", lo, hi, first, last)
+		return fmt.Errorf("log store: entries %d to %d lie in the middle of %d to %d", lo, hi, first, last)
 	}
-	err := s.note(func() { s.frame.bounds(keepRecord, first, last) }, frameHeader+rangeRecord)
+	err := s.note(frameHeader+rangeRecord, func() { s.frame.bounds(keepRecord, first, last) })
 	if err != nil {
 		return s.fail(err)
 	}
 	s.mu.Lock()
-	err = s.keepLocked(first, last)
+	err = s.keep(first, last)
 	s.mu.Unlock()
 	if err != nil {
 		return s.fail(err)
 	}
-	return s.sweep()
+	if err := s.sweep(); err != nil {
+		return fmt.Errorf("log store: %w", err)
+	}
+	return nil
 }
 
-func (s *Store) keepLocked(first, last uint64) error {
+// keep cuts the log down to first..last for readers, who must be locked out.
+func (s *Store) keep(first, last uint64) error {
 	s.tail.cut(first, last)
 	return s.log.keep(first, last)
 }
 
-// note writes a frame that holds no entries and is size bytes without its padding.
-func (s *Store) note(fill func(), size int) error {
-	if padded(size) > s.room() {
-		if err := s.rotate(); err != nil {
-			return err
-		}
+// note writes a batch without entries, size bytes before its padding, that fill encodes.
+func (s *Store) note(size int, fill func()) error {
+	g, err := s.withRoom(size)
+	if err != nil {
+		return err
 	}
-	s.frame.begin(s.last().seed)
+	s.frame.reset(g.seed)
 	fill()
 	return s.commit(0)
 }
 
-// sweep removes the segments at the front that hold nothing of the log, the oldest first: no crash leaves a hole.
+// sweep removes the files at the front that hold nothing of the log. Each is gone for good before the next: no crash
+// leaves a hole.
 func (s *Store) sweep() error {
 	for len(s.log.segments) > 1 && len(s.log.segments[0].locs) == 0 {
 		g := s.log.segments[0]
-		if err := errors.Join(os.Remove(g.path), syncDir(s.dir)); err != nil {
-			return fmt.Errorf("log store: %w", err)
+		if err := os.Remove(g.path); err != nil && !errors.Is(err, os.ErrNotExist) {
+			return err
+		}
+		if err := syncDir(s.dir); err != nil {
+			return err
 		}
 		s.mu.Lock()
 		s.log.segments = s.log.segments[1:]
 		s.mu.Unlock()
 		if err := g.file.Close(); err != nil {
-			return fmt.Errorf("log store: %w", err)
+			return err
 		}
 	}
 	return nil
 }
 
+// last is the segment that is written to.
 func (s *Store) last() *segment { return s.log.segments[len(s.log.segments)-1] }
 
-// room is how many bytes are free in the last segment. What seals it always fits.
+// room is how many bytes of it are free. The seal always fits behind them.
 func (s *Store) room() int { return int(s.last().size - s.end - sealFrame) }
 
-// commit writes the frame, with so many entries, behind the last one and waits until it is on the disk.
+// withRoom returns the last segment after it has made sure of room for a frame of size bytes before its padding.
+func (s *Store) withRoom(size int) (*segment, error) {
+	if padded(size) > s.room() {
+		if err := s.rotate(); err != nil {
+			return nil, err
+		}
+	}
+	return s.last(), nil
+}
+
+// commit writes the frame behind the last one and waits until it is on the disk.
 func (s *Store) commit(entries int) error {
 	b := s.frame.finish(s.sequence + 1)
 	g := s.last()
-	began := time.Since(s.born)
-	s.busy.Store(int64(began))
-	defer s.busy.Store(0)
 	if _, err := g.file.WriteAt(b, s.end); err != nil {
 		return err
 	}
-	if err := s.sync(g, entries); err != nil {
-		return err
+	began := time.Since(s.born)
+	if err := syncData(g.file); err != nil {
+		return fmt.Errorf("%s: %w", g.path, err)
+	}
+	if s.options.Synced != nil {
+		s.options.Synced(time.Since(s.born)-began, entries)
 	}
 	s.end += int64(len(b))
 	s.sequence++
@@ -199,16 +209,6 @@ func (s *Store) commit(entries int) error {
 		s.prepare()
 	}
 	return nil
-}
-
-func (s *Store) sync(g *segment, entries int) error {
-	if s.options.Synced == nil {
-		return syncData(g.file)
-	}
-	began := time.Now()
-	err := syncData(g.file)
-	s.options.Synced(time.Since(began), entries)
-	return err
 }
 
 // prepare makes the file of the next segment beside the writes. Close waits for it.
@@ -221,14 +221,11 @@ func (s *Store) prepare() {
 	}()
 }
 
-// rotate starts the next segment and then seals the last one: where a seal is, the next segment must be.
+// rotate starts the next segment and then seals this one: behind a seal there is always another segment.
 func (s *Store) rotate() error {
-	s.busy.Store(int64(time.Since(s.born)))
-	defer s.busy.Store(0)
-	m := made{err: errors.New("none was made")}
+	m := made{err: errors.New("none is being made")}
 	if s.next != nil {
-		m = <-s.next
-		s.next = nil
+		m, s.next = <-s.next, nil
 	}
 	if m.err != nil {
 		f, err := blank(s.dir, s.options.SegmentBytes)
@@ -237,39 +234,20 @@ func (s *Store) rotate() error {
 		}
 		m.file = f
 	}
-	g, end, err := start(m.file, s.dir, s.last().number+1, s.options.SegmentBytes, s.state(s.sequence+2))
+	g, end, err := s.start(m.file, s.last().number+1, s.sequence+2)
 	if err != nil {
 		return fmt.Errorf("start a segment: %w", errors.Join(err, m.file.Close()))
 	}
-	s.frame.begin(s.last().seed)
-	s.frame.sealed()
+	s.frame.reset(s.last().seed)
+	s.frame.seal()
 	if err := s.commit(0); err != nil {
 		return errors.Join(err, g.file.Close())
 	}
+	g.locs = make([]loc, 0, len(s.last().locs))
 	s.mu.Lock()
 	s.log.segments = append(s.log.segments, g)
 	s.mu.Unlock()
 	s.end = end
 	s.sequence++
 	return nil
-}
-
-// state encodes the frame that says how log and stable store stand.
-func (s *Store) state(sequence uint64) func(seed uint32) []byte {
-	return func(seed uint32) []byte {
-		s.frame.begin(seed)
-		s.frame.bounds(stateRecord, s.log.first, s.log.last)
-		for name, value := range s.stable {
-			s.frame.set(name, value)
-		}
-		return s.frame.finish(sequence)
-	}
-}
-
-// fail notes the first write that failed. What is on the disk is unknown from then on, so nothing more is written:
-// a second fsync may report success for pages that the first one lost.
-func (s *Store) fail(err error) error {
-	err = fmt.Errorf("log store: %w", err)
-	s.failed = fmt.Errorf("log store stopped by an earlier failure: %w", err)
-	return err
 }
