@@ -73,3 +73,22 @@ func (s *speaker) ask(message string) reply {
 	s.say(message)
 	return s.hear()
 }
+
+// tryAsk is ask for goroutines other than the test's: a failure gives an empty
+// reply.
+func (s *speaker) tryAsk(message string) (r reply) {
+	s.t.Helper()
+	if err := s.send([]byte(message)); err != nil {
+		s.t.Errorf("ask %s: %v", message, err)
+		return r
+	}
+	answer, err := s.receive()
+	if err == nil {
+		r.raw = string(answer)
+		err = json.Unmarshal(answer, &r)
+	}
+	if err != nil {
+		s.t.Errorf("ask %s: %v", message, err)
+	}
+	return r
+}
