@@ -69,6 +69,27 @@ func (w *crowd) holds(t *testing.T, n int, s client.Session) {
 	}
 }
 
+// thinsOut waits until half of those who pushed onto a list are gone from it.
+// None may go before the failover grace is over, and none stay long after.
+func (w *crowd) thinsOut(t *testing.T, c *caller, list int, failover time.Duration, killed, restarted time.Time) {
+	t.Helper()
+	f := c.watch(w.list(list))
+	known := versions(f.began.Items)
+	if time.Since(killed) < failover && len(known) != len(w.items)/crowdLists {
+		t.Errorf("list %d has %d items %v after the kill", list, len(known), time.Since(killed))
+	}
+	for len(known) > len(w.items)/crowdLists/2 {
+		n := f.next()
+		known = versions(n.Items)
+		if since := time.Since(killed); len(n.Removed) > 0 && since < failover {
+			t.Errorf("%d items were gone %v after the kill", len(n.Removed), since)
+		}
+	}
+	if late := time.Since(restarted); late > failover+4*slack {
+		t.Errorf("list %d: the others were gone %v after the restart", list, late)
+	}
+}
+
 func TestAfterKill9ThoseWhoComeBackHaveAllTheyHadAndTheOthersAreGone(t *testing.T) {
 	const size, failover = 1000, 4 * time.Second
 	p := startPeer(t, "--failover-grace", failover.String())
@@ -104,22 +125,8 @@ func TestAfterKill9ThoseWhoComeBackHaveAllTheyHadAndTheOthersAreGone(t *testing.
 	if pushed := fresh.push(w.path+"/new", number(0)); pushed.Version <= slices.Max(w.items) {
 		t.Errorf("version %d after %d", pushed.Version, slices.Max(w.items))
 	}
-	for list := range crowdLists { // nobody goes before the failover grace is over
-		f := fresh.watch(w.list(list))
-		known := versions(f.began.Items)
-		if time.Since(killed) < failover && len(known) != size/crowdLists {
-			t.Errorf("list %d has %d items %v after the kill", list, len(known), time.Since(killed))
-		}
-		for len(known) > size/crowdLists/2 {
-			n := f.next()
-			known = versions(n.Items)
-			if since := time.Since(killed); len(n.Removed) > 0 && since < failover {
-				t.Errorf("%d items were gone %v after the kill", len(n.Removed), since)
-			}
-		}
-		if late := time.Since(restarted); late > failover+4*slack {
-			t.Errorf("list %d: the others were gone %v after the restart", list, late)
-		}
+	for list := range crowdLists {
+		w.thinsOut(t, fresh, list, failover, killed, restarted)
 	}
 	for list := range crowdLists {
 		for _, item := range fresh.get(w.list(list)).Items {

@@ -234,28 +234,33 @@ func TestHostileFramesEndTheConnection(t *testing.T) {
 	})
 }
 
+// drip writes text a byte at a time and returns how long it was let to.
+func drip(conn net.Conn, text string, pace time.Duration) time.Duration {
+	start := time.Now()
+	beat := time.NewTicker(pace)
+	defer beat.Stop()
+	buffer := make([]byte, 1)
+	for n := range text {
+		_, err := io.WriteString(conn, text[n:n+1])
+		if err == nil {
+			err = conn.SetReadDeadline(time.Now().Add(time.Millisecond))
+		}
+		if err == nil {
+			if _, err = conn.Read(buffer); isTimeout(err) {
+				err = nil
+			}
+		}
+		if err != nil {
+			break
+		}
+		<-beat.C
+	}
+	return time.Since(start)
+}
+
 func TestSlowHeadsAndHalfFramesAreCutOff(t *testing.T) {
 	t.Parallel()
 	p := startPeer(t)
-	drip := func(conn net.Conn, text string, pace time.Duration) (lasted time.Duration) {
-		start := time.Now()
-		beat := time.NewTicker(pace)
-		defer beat.Stop()
-		buffer := make([]byte, 1)
-		for n := range text {
-			if _, err := io.WriteString(conn, text[n:n+1]); err != nil {
-				break
-			}
-			if err := conn.SetReadDeadline(time.Now().Add(time.Millisecond)); err != nil {
-				break
-			}
-			if _, err := conn.Read(buffer); err != nil && !isTimeout(err) {
-				break
-			}
-			<-beat.C
-		}
-		return time.Since(start)
-	}
 	unharmed(t, p, func(t *testing.T) {
 		t.Run("head", func(t *testing.T) {
 			t.Parallel()
