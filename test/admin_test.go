@@ -3,10 +3,15 @@ package test
 import (
 	"fmt"
 	"io"
+	"net"
 	"net/http"
+	"os"
+	"path/filepath"
 	"strconv"
 	"strings"
 	"testing"
+
+	"vera/client"
 )
 
 // page reads a route of a peer's admin listener.
@@ -48,4 +53,92 @@ func admin(t testing.TB, p *peer, name string) float64 {
 		t.Fatalf("/metrics has no %s", name)
 	}
 	return sum
+}
+
+func TestMetricsHaveTheNamesPromised(t *testing.T) {
+	t.Parallel()
+	p := startPeer(t)
+	c := call(t, p, client.Options{})
+	c.watch("/data/a")
+	c.push("/data/a", number(1))
+	for name, want := range map[string]float64{
+		"vera_connections": 1, "vera_sessions": 1, "vera_items": 1, "vera_lists": 1, "vera_watches": 1,
+		"vera_raft_leader": 1, "vera_slow_connections_total": 0,
+	} {
+		if got := admin(t, p, name); got != want {
+			t.Errorf("%s is %v, want %v", name, got, want)
+		}
+	}
+	if c.Close() != nil {
+		t.Error("close")
+	}
+	eventually(t, "the session's end in the metrics", func() bool { return admin(t, p, "vera_sessions") == 0 })
+	_, body := page(t, p, "/metrics")
+	for _, line := range []string{
+		`vera_requests_total{action="push",code="OK"} 1`, `vera_request_seconds_count{action="push"} 1`, "vera_notifications_total 1",
+		"vera_notification_seconds", "vera_outbox_bytes", `vera_closes_total{code="1000"} 1`, `vera_session_ends_total{reason="closed"} 1`,
+		"vera_expiry_lateness_seconds", "vera_raft_term", "vera_raft_last_contact_seconds", "vera_raft_commit_index", "vera_raft_applied_index",
+		"vera_raft_apply_seconds", "vera_raft_fsync_seconds", "vera_raft_batch_size", `vera_actors{kind="session"}`,
+		`vera_actor_messages_total{kind=`, `vera_actor_restarts_total{kind=`, `vera_mailbox_depth_max{kind=`, "process_open_fds", "go_goroutines",
+	} {
+		if !strings.Contains(body, line) {
+			t.Errorf("/metrics lacks %s", line)
+		}
+	}
+}
+
+func TestTheAdminListenerShowsWhatGoesOn(t *testing.T) {
+	t.Parallel()
+	p := startPeer(t)
+	c := call(t, p, client.Options{})
+	c.push("/data/a", number(1))
+	id := c.session().Session
+	for route, word := range map[string]string{
+		"/sessions": id, "/actors": "session", "/actors/top": "", "/peers": "", "/debug/pprof/": "goroutine", "/data/a": `"n":1`,
+	} {
+		if status, body := page(t, p, route); status != http.StatusOK || !strings.Contains(body, word) {
+			t.Errorf("%s: %d %.300s", route, status, body)
+		}
+	}
+	secret := strings.SplitN(c.Cookie(), "=", 2)[1]
+	for _, route := range []string{"/sessions", "/actors", "/actors/top"} {
+		if _, body := page(t, p, route); strings.Contains(body, secret) {
+			t.Errorf("%s shows the secret of a cookie", route)
+		}
+	}
+	if strings.Contains(p.log.String(), secret) {
+		t.Error("the log shows the secret of a cookie")
+	}
+}
+
+func TestAnAdminListenerThatOthersReachNeedsAToken(t *testing.T) {
+	t.Parallel()
+	p := &peer{dir: filepath.Join(t.TempDir(), "data"), client: "127.0.0.1:0", admin: "0.0.0.0:0"}
+	p.refusesToStart(t, "--admin-token-file")
+	token := filepath.Join(t.TempDir(), "token")
+	if err := os.WriteFile(token, []byte("much-too-secret\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	p = startPeerAt(t, "0.0.0.0:0", "--admin-token-file", token)
+	_, port, err := net.SplitHostPort(p.admin)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for header, want := range map[string]int{"": 401, "Bearer wrong": 401, "Bearer much-too-secret": 200} {
+		request, err := http.NewRequestWithContext(t.Context(), http.MethodGet, "http://127.0.0.1:"+port+"/sessions", nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if header != "" {
+			request.Header.Set("Authorization", header)
+		}
+		response, err := quickHTTP().Do(request)
+		if err != nil {
+			t.Fatal(err)
+		}
+		response.Body.Close()
+		if response.StatusCode != want {
+			t.Errorf("Authorization %q: %s", header, response.Status)
+		}
+	}
 }

@@ -1,6 +1,8 @@
 package test
 
 import (
+	"net/http"
+	"strings"
 	"testing"
 
 	"vera"
@@ -114,5 +116,28 @@ func TestDataComesBackDigitForDigit(t *testing.T) {
 	c.ask(`{"rid":1,"action":"push","path":"` + path + `","data":` + spaced + `}`)
 	if r := c.ask(`{"rid":2,"action":"get","path":"` + path + `"}`); len(r.Items) != 1 || string(r.Items[0].Data) != sent {
 		t.Errorf("came back as %s", r.raw)
+	}
+}
+
+func TestForwardedAddressesCountOnlyFromTrustedProxies(t *testing.T) {
+	t.Parallel()
+	many := strings.Repeat("203.0.113.9, ", 500)
+	owner := func(p *peer, forwarded string) string {
+		o := client.Options{Header: http.Header{"X-Forwarded-For": {forwarded}}}
+		return call(t, p, o).push(here(t), number(1), client.Limit(1)).Items[0].Owner
+	}
+	if shown := owner(startPeer(t), "203.0.113.9"); shown != "127.0.0.1" {
+		t.Errorf("from anybody: %s", shown)
+	}
+	for forwarded, want := range map[string]string{
+		"203.0.113.9":                      "203.0.113.9",
+		"198.51.100.7, 203.0.113.9":        "203.0.113.9",
+		"203.0.113.9, 10.1.2.3, 127.0.0.1": "203.0.113.9",
+		many + "198.51.100.7, 10.9.8.7":    "198.51.100.7",
+		"2001:db8::1":                      "2001:db8::1",
+	} {
+		if shown := owner(startPeer(t, "--trusted-proxies", "127.0.0.0/8,10.0.0.0/8"), forwarded); shown != want {
+			t.Errorf("%.60s from a trusted one: %s, want %s", forwarded, shown, want)
+		}
 	}
 }

@@ -2,6 +2,7 @@ package test
 
 import (
 	"bytes"
+	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -133,7 +134,13 @@ type peer struct {
 // stopped, must exit with 0 and must not have written of a race or a panic.
 func startPeer(t testing.TB, flags ...string) *peer {
 	t.Helper()
-	p := &peer{dir: filepath.Join(t.TempDir(), "data"), flags: flags}
+	return startPeerAt(t, "127.0.0.1:0", flags...)
+}
+
+// startPeerAt is startPeer with another address for the admin listener.
+func startPeerAt(t testing.TB, adminAddr string, flags ...string) *peer {
+	t.Helper()
+	p := &peer{dir: filepath.Join(t.TempDir(), "data"), flags: flags, client: "127.0.0.1:0", admin: adminAddr}
 	t.Cleanup(func() {
 		if err := p.finish(); err != nil {
 			t.Error(err)
@@ -157,11 +164,7 @@ func (p *peer) prepare() (*exec.Cmd, error) {
 	if p.log == nil {
 		p.log = &journal{heard: make(chan listening, 1)}
 	}
-	client, admin := "127.0.0.1:0", "127.0.0.1:0"
-	if p.client != "" {
-		client, admin = p.client, p.admin
-	}
-	args := []string{"serve", "--data-dir", p.dir, "--client-addr", client, "--admin-addr", admin, "--drain", "500ms"}
+	args := []string{"serve", "--data-dir", p.dir, "--client-addr", cmp.Or(p.client, "127.0.0.1:0"), "--admin-addr", cmp.Or(p.admin, "127.0.0.1:0"), "--drain", "500ms"}
 	cmd := exec.Command(bin, append(args, p.flags...)...)
 	cmd.Env = append(os.Environ(), "GORACE=halt_on_error=1 exitcode=66")
 	cmd.Stderr = p.log
