@@ -62,7 +62,7 @@ func (w *world) push(s *session, c *Command) Reply {
 		return refusal(before, vera.TooManyRequests, "path: items on the list: %d; the limit, max-list-items, is %d", before.Len(), c.ListItems)
 	}
 	if h == nil {
-		h = &holder{path: vera.Path(strings.Clone(string(c.Path)))}
+		h = &holder{path: vera.Path(strings.Clone(string(c.Path))), born: w.applied.Load()}
 	}
 	first := &firstState{origin: vera.Origin{Version: w.index, Session: c.Session, Life: c.Life, Owner: s.ownerOf(c.Owner)}}
 	first.item = vera.Item{Origin: &first.origin, Data: c.Data}

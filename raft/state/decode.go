@@ -32,19 +32,19 @@ func (h header) check() error {
 	return nil
 }
 
-// admits says whether a command of that kind may stand at place i.
+// admits says what is wrong with a command of that kind at place i.
 func (h header) admits(i int, k Kind) error {
 	switch {
 	case k&Skippable == 0 && (k < Push || k > PeerGone):
-		return fmt.Errorf("command %d is of the unknown kind %d, which does not say that it may be skipped", i, k)
+		return fmt.Errorf("the kind %d is unknown and does not say that it may be skipped", k)
 	case k.alone() && h.count > 1:
-		return fmt.Errorf("command %d is a %s that does not travel alone", i, k)
+		return errors.New("it must travel alone")
 	case h.first == 0 && k != Expire && k != PeerGone:
-		return fmt.Errorf("command %d is a %s without a number", i, k)
+		return errors.New("it must be numbered")
 	case h.first != 0 && k == PeerGone:
-		return fmt.Errorf("command %d is a numbered %s", i, k)
+		return errors.New("it must not be numbered")
 	case (k == PeerUp) != (h.first == 1 && i == 0):
-		return fmt.Errorf("command %d is a %s with the number %d; peer-up and nothing else has the number 1", i, k, h.first+uint64(i))
+		return fmt.Errorf("its number is %d; peer-up and nothing else has the number 1", h.first+uint64(i))
 	}
 	return nil
 }

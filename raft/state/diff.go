@@ -45,25 +45,40 @@ func Diff(before, after *List, limit int) (added, updated, removed []*vera.Item)
 		return diffByVersion(before, after, limit)
 	}
 	a, b := before.window(limit), after.window(limit)
+	compare(&a, &b, func(old, now *vera.Item) {
+		switch {
+		case old == nil:
+			added = append(added, now)
+		case now == nil:
+			removed = append(removed, old)
+		case old.Updated != now.Updated:
+			updated = append(updated, now)
+		}
+	})
+	return added, updated, removed
+}
+
+// compare shows what stands in only one of two windows, or in both but not in
+// a chunk that they share. Since versions rise and only the newest are added,
+// an item that is in the first window and not in the second left the list.
+func compare(a, b *cursor, show func(old, now *vera.Item)) {
 	for {
 		old, now := a.run(), b.run()
 		switch {
 		case len(old) == 0 && len(now) == 0:
-			return added, updated, removed
-		case len(old) > 0 && len(now) > 0 && &old[0] == &now[0]:
+			return
+		case len(old) > 0 && len(now) > 0 && &old[0] == &now[0]: // the same array, so the same up to the shorter's end
 			n := min(len(old), len(now))
 			a.skip(n)
 			b.skip(n)
 		case len(now) == 0 || len(old) > 0 && old[0].Version < now[0].Version:
-			removed = append(removed, old[0].Item)
+			show(old[0].Item, nil)
 			a.skip(1)
 		case len(old) == 0 || now[0].Version < old[0].Version:
-			added = append(added, now[0].Item)
+			show(nil, now[0].Item)
 			b.skip(1)
 		default:
-			if old[0].Updated != now[0].Updated {
-				updated = append(updated, now[0].Item)
-			}
+			show(old[0].Item, now[0].Item)
 			a.skip(1)
 			b.skip(1)
 		}

@@ -31,7 +31,7 @@ func (b *Batch) Append(dst []byte) []byte {
 	for i := range b.Commands {
 		c := &b.Commands[i]
 		if err := b.header().admits(i, c.Kind); err != nil {
-			panic(fmt.Sprintf("a batch that nobody could read: %v", err))
+			panic(fmt.Sprintf("a batch that nobody could read: command %d, %s: %v", i, c.Kind, err))
 		}
 		dst = c.append(dst)
 	}

@@ -26,6 +26,7 @@ func (s slot) version() uint64 { return s.Version }
 // holder is where readers find the newest state of one list.
 type holder struct {
 	path vera.Path
+	born uint64               // the index applied when it was made: it knows nothing of what was before
 	cur  atomic.Pointer[List] // never nil
 }
 

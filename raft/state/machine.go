@@ -211,24 +211,36 @@ func (m *Machine) List(p vera.Path) (*List, uint64) {
 	w := m.world.Load()
 	for {
 		index := w.applied.Load()
-		v, found := w.lists.Load(p)
-		if !found {
-			// Whether it was there at index is unknown unless nothing was
-			// applied meanwhile: a list is forgotten only after its emptiness
-			// was applied.
-			if w.applied.Load() == index {
-				return empty, index
-			}
-			continue
-		}
-		l := v.(*holder).cur.Load()
-		if l.changed <= index {
-			return l, index
-		}
-		if l = l.prev.Load(); l != nil && l.changed <= index {
+		if l := w.listAt(p, index); l != nil {
 			return l, index
 		}
 	}
+}
+
+// listAt returns the list as it was at an index that was the applied one a
+// moment ago, or nil when that cannot be said any more: the machine went on.
+func (w *world) listAt(p vera.Path, index uint64) *List {
+	v, found := w.lists.Load(p)
+	if !found {
+		// It was empty, unless it was swept after index: then the index that
+		// is applied now is another.
+		if w.applied.Load() == index {
+			return empty
+		}
+		return nil
+	}
+	h := v.(*holder)
+	if index < h.born {
+		return nil
+	}
+	l := h.cur.Load()
+	if l.changed > index {
+		l = l.prev.Load()
+	}
+	if l == nil || l.changed > index {
+		return nil
+	}
+	return l
 }
 
 // Session returns a session that lives, or nil. It may be ahead of Applied by
