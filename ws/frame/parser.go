@@ -49,17 +49,21 @@ func broken(reason string) error { return &Error{vera.CloseProtocol, reason} }
 // Parser finds the events in what a client sends. The zero value is ready. One
 // goroutine at a time may use it.
 type Parser struct {
-	header header
-	body   bool // the header is complete: payload comes
-	done   int  // bytes of the frame's payload that came
-
-	fragmented bool   // a message has begun and its last frame has not
+	header     header
+	done       int32  // bytes of the frame's payload that came
+	frames     uint32 // frames that began; it may wrap
 	message    []byte // unmasked, of all frames of the message so far
-	checked    int    // bytes of message that are known to be whole UTF-8 characters
-	empty      int    // fragments of the message without a byte
+	checked    int32  // bytes of message that are known to be whole UTF-8 characters
+	empty      uint8  // fragments of the message without a byte
+	body       bool   // the header is complete: payload comes
+	fragmented bool   // a message has begun and its last frame has not
+	control    *part  // of a control frame that came in parts
+}
 
-	control []byte // unmasked, of a control frame that came in parts
-	frames  uint32 // frames that began; it may wrap
+// part is the payload of a control frame, unmasked, as far as it came.
+type part struct {
+	n     int
+	bytes [gobwas.MaxControlFramePayloadSize]byte
 }
 
 // Between says that no frame and no message is half done.
@@ -95,17 +99,17 @@ func (p *Parser) Next(in []byte, limit int) (rest []byte, e Event, err error) {
 
 // unmask takes the part of the frame's payload that is in in, unmasked.
 func (p *Parser) unmask(in []byte) (part, rest []byte) {
-	n := min(len(in), int(p.header.Length)-p.done)
+	n := min(len(in), int(p.header.Length)-int(p.done))
 	part, rest = in[:n], in[n:]
-	gobwas.Cipher(part, p.header.Mask, p.done)
-	p.done += n
+	gobwas.Cipher(part, p.header.Mask, int(p.done))
+	p.done += int32(n)
 	return part, rest
 }
 
 // complete says whether the frame's payload is there. If so the next frame may
 // begin.
 func (p *Parser) complete() bool {
-	if p.done < int(p.header.Length) {
+	if int64(p.done) < p.header.Length {
 		return false
 	}
 	p.body, p.done, p.header.have = false, 0, 0
@@ -114,9 +118,12 @@ func (p *Parser) complete() bool {
 
 func (p *Parser) takeControl(in []byte) (rest []byte, e Event, err error) {
 	payload, rest := p.unmask(in)
-	if len(p.control) > 0 || len(payload) < int(p.header.Length) {
-		p.control = append(p.control, payload...)
-		payload = p.control
+	if p.control != nil || len(payload) < int(p.header.Length) {
+		if p.control == nil {
+			p.control = new(part)
+		}
+		p.control.n += copy(p.control.bytes[p.control.n:], payload)
+		payload = p.control.bytes[:p.control.n]
 	}
 	if !p.complete() {
 		return rest, Event{}, nil
@@ -138,7 +145,7 @@ func (p *Parser) takeText(in []byte) (rest []byte, e Event, err error) {
 		p.message = make([]byte, 0, len(part))
 	}
 	p.message = append(p.message, part...)
-	last := p.header.Fin && p.done == int(p.header.Length)
+	last := p.header.Fin && int64(p.done) == p.header.Length
 	if !p.checkText(last) {
 		return rest, Event{}, &Error{vera.CloseText, "text that is not UTF-8"}
 	}
@@ -166,7 +173,7 @@ func (p *Parser) checkText(last bool) bool {
 	if !last {
 		fresh = fresh[:whole(fresh)]
 	}
-	p.checked += len(fresh)
+	p.checked += int32(len(fresh))
 	return utf8.Valid(fresh)
 }
 

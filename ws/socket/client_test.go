@@ -55,10 +55,11 @@ func (f got) String() string {
 type client struct {
 	conn   net.Conn
 	frames chan got
+	mute   bool // closing does not answer the Close frame
 }
 
 func newClient(t testing.TB, conn net.Conn) *client {
-	c := &client{conn, make(chan got, 10_000)}
+	c := &client{conn: conn, frames: make(chan got, 10_000)}
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
@@ -128,8 +129,8 @@ func (c *client) nextText(t testing.TB) string {
 	}
 }
 
-// closing waits for the Close frame and the end, and returns its code;
-// CloseLost when there was none.
+// closing waits for the Close frame, answers it, waits for the end, and returns
+// the code; CloseLost when there was none.
 func (c *client) closing(t testing.TB) vera.CloseCode {
 	t.Helper()
 	code := CloseLost
@@ -142,7 +143,9 @@ func (c *client) closing(t testing.TB) vera.CloseCode {
 			if code != CloseLost {
 				t.Fatal("a second Close frame")
 			}
-			code = f.code()
+			if code = f.code(); !c.mute {
+				c.send(100, masked(true, gobwas.OpClose, ""))
+			}
 		} else if code != CloseLost {
 			t.Fatalf("%v behind the Close frame", f)
 		}

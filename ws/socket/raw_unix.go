@@ -43,11 +43,7 @@ type raw struct {
 	came   int
 	failed error
 
-	// Of the goroutine that writes.
-	wait  bool
-	bytes []byte
-	went  int
-	broke error
+	job *job // of the goroutine that writes, while it writes
 }
 
 func (w *raw) read(rest []byte) { w.s.group.spawn(func() { w.run(rest) }) }
@@ -87,21 +83,24 @@ func (w *raw) tryRead(fd uintptr) bool {
 }
 
 func (w *raw) write(p []byte, wait bool) (int, error) {
-	w.bytes, w.wait, w.went, w.broke = p, wait, 0, nil
+	j := &w.s.out.job
+	*j = job{bytes: p, wait: wait}
+	w.job = j
 	err := w.control.Write(w.writable)
-	w.bytes = nil
-	if w.broke != nil {
-		err = w.broke
+	w.job = nil
+	if j.err != nil {
+		err = j.err
 	}
-	return w.went, err
+	j.bytes = nil
+	return j.went, err
 }
 
 func (w *raw) tryWrite(fd uintptr) bool {
-	n, err := retry(int(fd), w.bytes, unix.Write)
+	n, err := retry(int(fd), w.job.bytes, unix.Write)
 	if err == unix.EAGAIN {
-		return !w.wait
+		return !w.job.wait
 	}
-	w.went, w.broke = max(n, 0), err
+	w.job.went, w.job.err = max(n, 0), err
 	return true
 }
 

@@ -17,6 +17,15 @@ type outgoing struct {
 	big    []byte // what is left of a payload that is not copied
 	batch  [][]byte
 	next   int // the first message of batch that is not in buffer or big
+	job    job
+}
+
+// job is a write that is under way.
+type job struct {
+	bytes []byte
+	wait  bool
+	went  int
+	err   error
 }
 
 // head returns the bytes that come next.
