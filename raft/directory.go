@@ -19,10 +19,9 @@ import (
 
 // The files of a data directory, beside log/ and snapshots/.
 const (
-	claimFile       = "in-use"
-	identityFile    = "peer.json"
-	cookieFile      = "cookie.key"
-	incarnationFile = "incarnation"
+	claimFile    = "in-use"
+	identityFile = "peer.json"
+	cookieFile   = "cookie.key"
 
 	format    = 1 // of the directory; a newer one is refused
 	cookieKey = 32
@@ -48,14 +47,13 @@ type identity struct {
 // directory is a peer's data directory, claimed by this process until release.
 type directory struct {
 	identity
-	path        string
-	claim       *os.File
-	cookie      []byte
-	incarnation uint64 // of this start; one more than that of the last
+	path   string
+	claim  *os.File
+	cookie []byte
 }
 
 // openDirectory claims a data directory and reads whose it is, or makes a new
-// one. It counts the start: incarnation has grown, durably, when it returns.
+// one.
 func openDirectory(path, name string, cluster ClusterID) (*directory, error) {
 	if err := checkName(name); err != nil {
 		return nil, err
@@ -143,10 +141,8 @@ func (d *directory) read(name string, cluster ClusterID) error {
 	if d.Name != name {
 		return fmt.Errorf("it holds data of the peer %q, not of %q: start with --name %s, or give another --data-dir", d.Name, name, d.Name)
 	}
-	if d.cookie, err = readSecret(d.file(cookieFile), cookieKey); err != nil {
-		return err
-	}
-	return d.nextIncarnation()
+	d.cookie, err = readSecret(d.file(cookieFile), cookieKey)
+	return err
 }
 
 // create makes the files of a new peer. The identity comes last: a directory
@@ -156,7 +152,7 @@ func (d *directory) create(name string, cluster ClusterID) error {
 	if err != nil {
 		return err
 	}
-	expected := []string{claimFile, cookieFile, incarnationFile, identityFile + suffix, cookieFile + suffix, incarnationFile + suffix, "lost+found"}
+	expected := []string{claimFile, cookieFile, cookieFile + suffix, identityFile + suffix, "lost+found"}
 	for _, e := range entries {
 		if !slices.Contains(expected, e.Name()) {
 			return fmt.Errorf("it has no %s but is not empty (%s): give an empty or a new --data-dir", identityFile, e.Name())
@@ -175,11 +171,8 @@ func (d *directory) create(name string, cluster ClusterID) error {
 		Name:    name,
 		RaftID:  name + "-" + hex.EncodeToString(random(4)),
 	}
-	d.cookie, d.incarnation = random(cookieKey), 1
+	d.cookie = random(cookieKey)
 	if err := writeFile(d.file(cookieFile), []byte(hex.EncodeToString(d.cookie)+"\n")); err != nil {
-		return err
-	}
-	if err := writeFile(d.file(incarnationFile), []byte("1\n")); err != nil {
 		return err
 	}
 	return d.writeIdentity()
@@ -215,20 +208,6 @@ func (i *identity) parse(raw []byte) error {
 	}
 	i.id = state.PeerID(id)
 	return nil
-}
-
-// nextIncarnation counts this start.
-func (d *directory) nextIncarnation() error {
-	raw, err := os.ReadFile(d.file(incarnationFile))
-	if err != nil {
-		return err
-	}
-	last, err := strconv.ParseUint(strings.TrimSpace(string(raw)), 10, 64)
-	if err != nil || last == 0 {
-		return fmt.Errorf("%s is damaged: it holds %.40q and not a number", incarnationFile, raw)
-	}
-	d.incarnation = last + 1
-	return writeFile(d.file(incarnationFile), []byte(strconv.FormatUint(d.incarnation, 10)+"\n"))
 }
 
 // readSecret reads a secret of so many bytes, kept in hex in a file that

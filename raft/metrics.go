@@ -114,6 +114,13 @@ func (m *metrics) sessions(changes []state.SessionChange) {
 	}
 }
 
+// expired takes how long after its grace a session ended.
+func (m *metrics) expired(late time.Duration) {
+	if m.live.Load() {
+		m.lateness.Observe(late.Seconds())
+	}
+}
+
 // handed counts a batch that was handed over.
 func (m *metrics) handed(_ int, again bool) {
 	m.batches.Inc()

@@ -14,6 +14,12 @@ import (
 
 const logDir = "log"
 
+// Names in the stable store.
+var (
+	incarnationName = []byte("vera/incarnation") // the number of the last start
+	termName        = []byte("CurrentTerm")      // hashicorp/raft's
+)
+
 // Open opens the data directory of a peer, or makes a new one, and starts
 // Raft. It returns when the log is applied and this start is known to the log:
 // the sessions that the last one left are within their failover grace from
@@ -82,6 +88,9 @@ func (r *Raft) openStores() error {
 	if err := r.form(); err != nil {
 		return err
 	}
+	if err := r.countStart(); err != nil {
+		return err
+	}
 	snapshot, err := newest(r.snapshots)
 	if err != nil {
 		return err
@@ -94,15 +103,16 @@ func (r *Raft) cut(path string, offset int64) {
 }
 
 // form makes a new directory a cluster of one, once. A directory that was
-// formed and holds nothing has lost its data.
+// formed and has no term has lost its log: without it, versions that were given
+// to items would be given again.
 func (r *Raft) form() error {
-	has, err := hraft.HasExistingState(r.guard, r.guard, r.snapshots)
+	term, err := r.number(termName)
 	if err != nil {
 		return err
 	}
 	if r.directory.Formed {
-		if !has {
-			return errors.New("its log and snapshots are gone: put them back from a backup, or begin with an empty --data-dir")
+		if term == 0 {
+			return errors.New("its log is gone: put the directory back from a backup, or begin with an empty --data-dir")
 		}
 		return nil
 	}
@@ -110,9 +120,8 @@ func (r *Raft) form() error {
 	if err != nil {
 		return err
 	}
-	if last == 0 {
-		// As hraft.BootstrapCluster, which refuses what it left half done.
-		if err := r.guard.SetUint64([]byte("CurrentTerm"), 1); err != nil {
+	if last == 0 { // as hraft.BootstrapCluster, which refuses what it left half done
+		if err := r.guard.SetUint64(termName, 1); err != nil {
 			return err
 		}
 		alone := hraft.Configuration{Servers: []hraft.Server{{ID: r.raftID(), Address: hraft.ServerAddress(r.raftID())}}}
@@ -124,13 +133,33 @@ func (r *Raft) form() error {
 	return r.directory.form()
 }
 
+// countStart begins the next incarnation. Its number is kept with the log, so
+// that a directory put back from a backup has the two from one moment.
+func (r *Raft) countStart() error {
+	last, err := r.number(incarnationName)
+	if err != nil {
+		return err
+	}
+	r.incarnation = last + 1
+	return r.guard.SetUint64(incarnationName, r.incarnation)
+}
+
+// number reads from the stable store; 0 when there is none.
+func (r *Raft) number(name []byte) (uint64, error) {
+	n, err := r.guard.GetUint64(name)
+	if err != nil && err.Error() == "not found" { // what hashicorp/raft's own stores say
+		return 0, nil
+	}
+	return n, err
+}
+
 // wire makes the parts and tells them of each other.
 func (r *Raft) wire() {
 	d, o := r.directory, &r.options
 	r.feed = newFeed(o.FeedEntries, o.FeedBytes)
 	r.waiters = newWaiters()
 	r.peers = newPeers(r.raftID(), o.ClientURL, o.PeerURL)
-	r.proposer = newProposer(d.id, d.incarnation, o.Timeout, func(entry []byte) { r.hraft.Apply(entry, 0) })
+	r.proposer = newProposer(d.id, r.incarnation, o.Timeout, func(entry []byte) { r.hraft.Apply(entry, 0) })
 	r.proposer.largest = or(r.largest, r.proposer.largest)
 	r.proposer.full = r.space.full
 	r.proposer.counted = r.metrics.handed
@@ -138,7 +167,7 @@ func (r *Raft) wire() {
 	r.graces.leads = func(term uint64) bool { return r.leading() && r.hraft.CurrentTerm() == term }
 	r.graces.barrier = r.proposer.barrier
 	r.graces.expire = r.proposer.expire
-	r.graces.late = func(late time.Duration) { r.metrics.lateness.Observe(late.Seconds()) }
+	r.graces.late = r.metrics.expired
 	r.graces.missed = func(d *doubt) bool {
 		s := r.machine.Session(d.session)
 		return s != nil && s.Life() == d.life && s.Since() == d.since
@@ -212,9 +241,6 @@ func (r *Raft) comeUp() error {
 			return fmt.Errorf("the peer did not come up within %v: %w", r.options.Start, err)
 		}
 		r.options.Logger.Info().Uint64("applied", r.machine.Applied()).Dur("since", time.Since(began)).Msg("not up yet")
-	}
-	if incarnation, _ := r.machine.LastSequence(r.directory.id); incarnation != r.directory.incarnation {
-		return fmt.Errorf("%s says that this is start %d of the peer, but the log knows of start %d: the file is not the directory's own", incarnationFile, r.directory.incarnation, incarnation)
 	}
 	return nil
 }

@@ -15,15 +15,16 @@ import (
 // that the log drives. All methods may be called from any goroutine. Functions
 // given to it are called on its own goroutines: they must not block.
 type Raft struct {
-	options   Options
-	directory *directory
-	log       *quietLog
-	space     *space
-	guard     *guard
-	largest   int
-	snapshots *snapshots
-	hraft     *hraft.Raft
-	leads     <-chan bool // hashicorp/raft tells when this peer begins and ceases to lead
+	options     Options
+	directory   *directory
+	log         *quietLog
+	space       *space
+	guard       *guard
+	largest     int
+	snapshots   *snapshots
+	incarnation uint64
+	hraft       *hraft.Raft
+	leads       <-chan bool // hashicorp/raft tells when this peer begins and ceases to lead
 
 	machine  *state.Machine
 	fsm      *fsm
@@ -66,7 +67,7 @@ func (r *Raft) Machine() *state.Machine { return r.machine }
 func (r *Raft) Peer() state.PeerID { return r.directory.id }
 
 // Incarnation returns the number of this start of the peer.
-func (r *Raft) Incarnation() uint64 { return r.directory.incarnation }
+func (r *Raft) Incarnation() uint64 { return r.incarnation }
 
 // Name returns the peer's name.
 func (r *Raft) Name() string { return r.directory.Name }
