@@ -1,0 +1,200 @@
+package state
+
+import (
+	"bytes"
+	"fmt"
+	"reflect"
+	"regexp"
+	"strings"
+	"testing"
+
+	"vera"
+)
+
+// house is a machine small enough to break one thing in it.
+func house(t *testing.T) *transcript {
+	s := newTranscript(t)
+	for line := range strings.SplitSeq(`p: peer-up
+q: peer-up
+p: open s grace=1s; open t
+q: attach s grace=2s
+p: watch s /data/a; watch s /data/b
+p: push s /data/a {"n":1} once=k
+p: push t /data/a {"n":2} once=k
+p: push s /data/a {"n":3} once=l
+p: push s /data/b {}
+p: update s /data/a version=6 {"n":4}
+q: detach s grace=3s`, "\n") {
+		s.line(line)
+	}
+	if err := s.machine.Check(); err != nil {
+		t.Fatal(err)
+	}
+	return s
+}
+
+// TestCheckFindsWhatIsBroken breaks each invariant in some ways.
+func TestCheckFindsWhatIsBroken(t *testing.T) {
+	list := func(w *world) *List { return w.now("/data/a") }
+	facts := func(w *world) *facts { return w.session(vera.SessionID{'s'}).cur.Load().facts }
+	breaks := map[int][]func(w *world){
+		1: {
+			func(w *world) { list(w).changed = 99 },
+			func(w *world) { list(w).changed = 8 },
+			func(w *world) { list(w).items.tail[0].Updated = 6 },
+			func(w *world) { list(w).items.tail[1].Version = 6 },
+			func(w *world) { list(w).items.tail[2].Reason = vera.Closed },
+		},
+		2: {
+			func(w *world) { list(w).prev.Store(empty) },
+			func(w *world) { list(w).items = sequence[slot]{} },
+		},
+		3: {
+			func(w *world) { list(w).items.n++ },
+			func(w *world) { list(w).items.spine = []*[]slot{{}} },
+			func(w *world) {
+				tail := list(w).items.tail
+				list(w).items.spine, list(w).items.tail = []*[]slot{ptr(tail[:1]), ptr(tail[1:2])}, tail[2:]
+			},
+		},
+		4: {
+			func(w *world) { list(w).items.tail[0].Session[1]++ },
+			func(w *world) { list(w).items.tail[0].Life-- },
+			func(w *world) { w.session(vera.SessionID{'t'}).cur.Load().facts.life = 8 },
+		},
+		5: {
+			func(w *world) { list(w).items = list(w).items.without([]uint64{8}, nil); w.itemCount.Add(-1) },
+			func(w *world) {
+				items := &w.session(vera.SessionID{'s'}).cur.Load().items
+				*items = items.without([]uint64{8}, nil)
+			},
+			func(w *world) { list(w).items.tail[2].Session[0] = 't' },
+		},
+		6: {func(w *world) { f := facts(w); f.attachments, f.since, f.doubt = nil, 0, 0 }},
+		7: {
+			func(w *world) { facts(w).since = 0 },
+			func(w *world) { facts(w).doubt = 0 },
+			func(w *world) { facts(w).since = 99 },
+			func(w *world) { facts(w).since = 2 },
+			func(w *world) {
+				w.session(vera.SessionID{'t'}).cur.Load().facts.life = 0
+				list(w).items.tail[1].Life = 0
+			},
+		},
+		8: {
+			func(w *world) { facts(w).attachments[0].Incarnation++ },
+			func(w *world) { facts(w).attachments[0].Peer = 'r' },
+			func(w *world) { facts(w).attachments[0].Grace = -1 },
+			func(w *world) { f := facts(w); f.attachments = append(f.attachments, f.attachments[0]) },
+			func(w *world) { w.peer('p').gone = true },
+		},
+		9: {
+			func(w *world) { facts(w).watches[0].Path = "/data/c" },
+			func(w *world) { facts(w).watches[0].Limit = -2 },
+		},
+		10: {
+			func(w *world) { w.session(vera.SessionID{'s'}).seen["m"] = use{} },
+			func(w *world) { delete(w.session(vera.SessionID{'s'}).seen, "k") },
+			func(w *world) { w.session(vera.SessionID{'s'}).seen["k"] = use{"k", 7, 0} },
+		},
+		11: {
+			func(w *world) { w.peer('p').incarnation = 0; facts(w).attachments = facts(w).attachments[:0] },
+			func(w *world) { w.peer('q').last.Store(0) },
+			func(w *world) { peers := *w.peers.Load(); peers[0], peers[1] = peers[1], peers[0] },
+		},
+		12: {
+			func(w *world) { w.sessionCount.Add(1) },
+			func(w *world) { w.itemCount.Add(1) },
+			func(w *world) { w.listCount.Add(-1) },
+			func(w *world) { w.watchCount.Add(1) },
+		},
+		13: {
+			func(w *world) { w.leaving = make([]departure, 1) },
+			func(w *world) { w.edited = make([]*session, 1) },
+			func(w *world) { w.draft(w.session(vera.SessionID{'s'})); w.edited = nil },
+			func(w *world) { h, _ := w.list("/data/b"); h.path = "/data/c" },
+		},
+	}
+	text := readDoc(t)
+	for number := 1; number <= len(breaks); number++ {
+		if !regexp.MustCompile(fmt.Sprintf(`(?m)^//  %d\. `, number)).MatchString(text) {
+			t.Errorf("doc.go has no invariant %d", number)
+		}
+		for i, f := range breaks[number] {
+			s := house(t)
+			f(s.machine.world.Load())
+			if err := s.machine.Check(); err == nil || !strings.Contains(err.Error(), fmt.Sprintf("invariant %d ", number)) {
+				t.Errorf("invariant %d, broken in way %d: %v", number, i, err)
+			}
+		}
+	}
+	if strings.Contains(text, fmt.Sprintf("//  %d. ", len(breaks)+1)) {
+		t.Errorf("doc.go has an invariant that is not broken here")
+	}
+}
+
+// now is the newest state of a list.
+func (w *world) now(p vera.Path) *List {
+	_, l := w.list(p)
+	return l
+}
+
+func ptr[T any](v T) *T { return &v }
+
+// TestSameLogSameState: two machines that read the same log, one of them from
+// a snapshot on, say and are the same.
+func TestSameLogSameState(t *testing.T) {
+	h := newHistory(31, 6_000, 5)
+	first, second := New(), New()
+	var outputs []Output
+	h.replay(first, func(out Output) {
+		outputs = append(outputs, out)
+		if out.Index%1000 == 0 {
+			if err := second.Restore(bytes.NewReader(snapshotOf(t, first))); err != nil {
+				t.Fatal(err)
+			}
+		}
+	})
+	from := second.Applied()
+	if from == 0 {
+		t.Fatal("no snapshot was taken")
+	}
+	for _, want := range outputs {
+		if want.Index <= from {
+			continue
+		}
+		out := second.Apply(want.Index, h.entries[want.Index])
+		if told(out) != told(want) || !reflect.DeepEqual(out.Sessions, want.Sessions) {
+			t.Fatalf("entry %d says\n%s\nnot\n%s", want.Index, told(out), told(want))
+		}
+	}
+	first.Advance(h.last)
+	second.Advance(h.last)
+	if !bytes.Equal(snapshotOf(t, first), snapshotOf(t, second)) || first.Hash() != second.Hash() {
+		t.Error("the machines differ in the end")
+	}
+	// Another log has another hash, even if it leaves the same state.
+	other := New()
+	other.Apply(1, h.entries[outputs[0].Index])
+	once := other.Hash()
+	other.Apply(2, h.entries[outputs[0].Index]) // skipped
+	if other.Hash() == once {
+		t.Error("the hash does not count a skipped entry")
+	}
+}
+
+// told is an output as text.
+func told(out Output) string {
+	text := fmt.Sprintf("%d %x %d %d %d %v\n", out.Index, out.Hash, out.Peer, out.Incarnation, out.First, out.Skipped)
+	for _, r := range out.Replies {
+		text += fmt.Sprintf("%s %q %d %d %d %v ", r.Code, r.Message, r.Index, r.Version, r.Life, r.Resumed)
+		if r.List != nil {
+			text += fmt.Sprint(r.List.ETag(), showList(r.List))
+		}
+		text += "\n"
+	}
+	for _, c := range out.Changes {
+		text += fmt.Sprintf("%s %d %d %s\n", c.Path, c.Before.ETag(), c.After.ETag(), showDiff(c))
+	}
+	return text
+}
