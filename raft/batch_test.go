@@ -163,7 +163,7 @@ func TestSpaceIsLookedAt(t *testing.T) {
 	if err := s.full(); err != nil {
 		t.Errorf("the disk of the tests has space: %v", err)
 	}
-	if s.reserve == 0 || s.reserve > maxReserve {
+	if s.reserve < minReserve || s.reserve > maxReserve {
 		t.Errorf("reserve %d", s.reserve)
 	}
 	if _, err := newSpace(filepath.Join(t.TempDir(), "none"), 0); err == nil {
@@ -171,8 +171,9 @@ func TestSpaceIsLookedAt(t *testing.T) {
 	}
 	synctest.Test(t, func(t *testing.T) {
 		free := uint64(100)
-		s := &space{path: "/", reserve: 50, measure: func(string) (uint64, uint64, error) { return free, 1000, nil }}
-		advance(spaceEvery)
+		changes := 0
+		s := &space{path: "/", reserve: 50, changed: func(error) { changes++ }}
+		s.measure = func(string) (uint64, uint64, error) { return free, 1000, nil }
 		for range 3 {
 			free = 100
 			advance(spaceEvery)
@@ -184,6 +185,10 @@ func TestSpaceIsLookedAt(t *testing.T) {
 			if err := s.full(); err == nil || !strings.Contains(err.Error(), "nearly full") {
 				t.Errorf("the reserve is touched: %v", err)
 			}
+			s.look() // no news
+		}
+		if changes != 5 {
+			t.Errorf("%d changes were told", changes)
 		}
 	})
 }

@@ -90,3 +90,37 @@ func BenchmarkOpen(b *testing.B) {
 		b.StartTimer()
 	}
 }
+
+// BenchmarkReplay starts a peer whose log has 200,000 pushes behind no
+// snapshot, on 1,000 lists.
+func BenchmarkReplay(b *testing.B) {
+	const entries = 200_000
+	o := quick(b, filepath.Join(b.TempDir(), "data"))
+	o.SnapshotEntries = 1 << 40
+	r, err := Open(o)
+	if err != nil {
+		b.Fatal(err)
+	}
+	commands := pushers(b, r, 1000)
+	for range entries / len(commands) {
+		propose(b, r, commands...)
+	}
+	if err := r.Close(); err != nil {
+		b.Fatal(err)
+	}
+	for b.Loop() {
+		r, err := Open(o)
+		if err != nil {
+			b.Fatal(err)
+		}
+		b.StopTimer()
+		if r.Machine().Counts().Items != entries {
+			b.Fatalf("%+v", r.Machine().Counts())
+		}
+		if err := r.Close(); err != nil {
+			b.Fatal(err)
+		}
+		b.StartTimer()
+	}
+	b.ReportMetric(b.Elapsed().Seconds()/float64(b.N)/entries*1e9, "ns/entry")
+}

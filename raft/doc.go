@@ -45,5 +45,6 @@
 //
 // Locks: proposer, graces, Feed, waiters and peers each have one; none of them
 // calls another, or a function that was given to it, while it holds its own.
-// (graces asks whether this peer leads, and reads the machine: both lock-free.)
+// (graces asks whether this peer leads, reads the machine, and counts: all of
+// it without a lock.)
 package raft

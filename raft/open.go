@@ -42,6 +42,7 @@ func (r *Raft) open() error {
 	if r.space, err = newSpace(r.directory.path, r.options.Reserve); err != nil {
 		return err
 	}
+	r.space.changed = r.spaceChanged
 	r.metrics = newMetrics(r.options.Metrics)
 	if err := r.openStores(); err != nil {
 		return err
@@ -96,6 +97,14 @@ func (r *Raft) openStores() error {
 		return err
 	}
 	return agree(r.guard, snapshot)
+}
+
+func (r *Raft) spaceChanged(low error) {
+	if low != nil {
+		r.options.Logger.Warn().Err(low).Msg("pushes and updates are refused")
+		return
+	}
+	r.options.Logger.Info().Msg("there is space on the disk again")
 }
 
 func (r *Raft) cut(path string, offset int64) {

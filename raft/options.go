@@ -26,7 +26,7 @@ type Options struct {
 	FailoverGrace time.Duration // for sessions whose peer was lost; whole milliseconds
 	Timeout       time.Duration // from Propose or Barrier to an answer; 0: 5 s
 	Start         time.Duration // until the peer must be up, its log applied; 0: 5 min
-	Reserve       uint64        // bytes of the disk kept for endings; 0: a twentieth of it, at most 256 MiB
+	Reserve       uint64        // bytes of the disk kept for endings; 0: a twentieth of it, within 24 to 256 MiB
 
 	FeedEntries int // outputs in the feed; 0: 65,536
 	FeedBytes   int // bytes, about, that these keep alive; 0: 64 MiB

@@ -35,7 +35,7 @@ type proposer struct {
 	timeout     time.Duration      // from Propose or Barrier to the answer
 	largest     int                // bytes of a command; a larger one is refused
 	enter       func(entry []byte) // gives one entry to Raft; may wait; only run calls it
-	full        func() error       // says why nothing may grow now; nil: it may
+	full        func() error       // says why nothing may grow now; nil: it may. Only run calls it
 	counted     func(entries int, repeated bool)
 	wake        chan struct{} // of capacity 1
 	out         [][]byte      // run's own, as is scratch: what it hands over now
@@ -136,6 +136,7 @@ func (p *proposer) run(stop <-chan struct{}) {
 // handOver packs what waits, gives it to Raft, and says whether it gave any.
 func (p *proposer) handOver() bool {
 	var finished []outcome
+	full := p.full() // may ask the disk: not with the lock
 	p.mu.Lock()
 	repeated := p.again
 	switch {
@@ -143,7 +144,7 @@ func (p *proposer) handOver() bool {
 	case p.again:
 		p.repeat()
 	default:
-		finished = p.pack()
+		finished = p.pack(full)
 	}
 	given := len(p.out)
 	if given > 0 {
@@ -173,12 +174,8 @@ func (p *proposer) repeat() {
 
 // pack numbers and encodes as much of the queue as makes one batch. It returns
 // the proposals of which every command was refused.
-func (p *proposer) pack() (finished []outcome) {
+func (p *proposer) pack(full error) (finished []outcome) {
 	size := 0
-	full := error(nil)
-	if p.queue.len() > 0 {
-		full = p.full()
-	}
 	for p.queue.len() > 0 && len(p.ends) < batchesOpen && len(p.out) < batchEntries && size < batchBytes {
 		s := *p.queue.at(0)
 		if s.packed < len(s.commands) {

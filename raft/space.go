@@ -2,13 +2,13 @@ package raft
 
 import (
 	"fmt"
-	"sync/atomic"
 	"syscall"
 	"time"
 )
 
 const (
 	spaceEvery = 200 * time.Millisecond // between two looks at the disk
+	minReserve = 24 << 20               // three segments of the log
 	maxReserve = 256 << 20
 )
 
@@ -19,20 +19,21 @@ type space struct {
 	path    string
 	reserve uint64 // bytes
 	measure func(path string) (free, size uint64, err error)
-	looked  time.Time // the proposer's own
-	low     atomic.Pointer[error]
+	changed func(low error) // is told when it gets low, and with nil when it is not any more
+	looked  time.Time
+	low     error
 }
 
-// newSpace reserves so many bytes, or when 0 a twentieth of the disk and at
-// most 256 MiB.
+// newSpace reserves so many bytes, or when 0 a twentieth of the disk, within 24
+// to 256 MiB.
 func newSpace(path string, reserve uint64) (*space, error) {
-	s := &space{path: path, reserve: reserve, measure: statfs}
+	s := &space{path: path, reserve: reserve, measure: statfs, changed: func(error) {}}
 	_, size, err := s.measure(path)
 	if err != nil {
 		return nil, fmt.Errorf("how full the disk of %s is: %w", path, err)
 	}
 	if s.reserve == 0 {
-		s.reserve = min(size/20, maxReserve)
+		s.reserve = min(max(size/20, minReserve), maxReserve)
 	}
 	return s, nil
 }
@@ -43,22 +44,19 @@ func (s *space) full() error {
 		s.looked = now
 		s.look()
 	}
-	if low := s.low.Load(); low != nil {
-		return *low
-	}
-	return nil
+	return s.low
 }
 
 func (s *space) look() {
 	free, _, err := s.measure(s.path)
 	if err == nil && free < s.reserve {
-		err = fmt.Errorf("this peer's disk is nearly full: %d MiB are left and kept for endings", free>>20)
+		err = fmt.Errorf("the disk of this peer is nearly full: %d MiB are left and kept for endings", free>>20)
 	}
-	if err == nil {
-		s.low.Store(nil)
-		return
+	was := s.low
+	s.low = err
+	if (was == nil) != (err == nil) {
+		s.changed(err)
 	}
-	s.low.Store(&err)
 }
 
 func statfs(path string) (free, size uint64, err error) {

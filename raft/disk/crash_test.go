@@ -26,10 +26,10 @@ func memory(t testing.TB) string {
 
 // sample is a store with a history, closed: its only segment, before and after the last batch of 25 entries.
 func sample(t testing.TB, dir string) (path string, before, after []byte) {
-	s, err := Open(dir, Options{SegmentBytes: minSegment})
+	s, err := Open(dir, Options{SegmentBytes: 2 * minSegment})
 	must(t, err)
-	must(t, s.StoreLogs(entries(1, 3, 1)), s.SetUint64([]byte("term"), 1), s.StoreLogs(entries(4, 9, 1)))
-	must(t, s.DeleteRange(8, 9), s.DeleteRange(1, 2))
+	must(t, s.StoreLogs(entries(1, 3, 1)), s.SetUint64([]byte("term"), 1), s.StoreLogs(entries(4, 25, 1)))
+	must(t, s.DeleteRange(8, 25), s.DeleteRange(1, 2))
 	path = s.last().path
 	before, err = os.ReadFile(path)
 	must(t, err, s.StoreLogs(entries(8, 32, 2)))
@@ -137,10 +137,15 @@ func TestCutIsTold(t *testing.T) {
 func TestCrashBetweenSegments(t *testing.T) {
 	dir := memory(t)
 	s := mustOpen(t, dir, Options{SegmentBytes: minSegment})
-	last := uint64(0)
-	for len(s.log.segments) < 3 {
-		last++
-		must(t, s.StoreLog(entry(last, 1)))
+	must(t, s.StoreLogs(entries(1, 9, 1)))
+	var value []byte // of the last batch in segment 2
+	for n := byte(0); ; n++ {
+		next := bytes.Repeat([]byte{n}, 900)
+		must(t, s.Set([]byte("x"), next))
+		if len(s.log.segments) == 3 {
+			break
+		}
+		value = next
 	}
 	must(t, s.Close())
 	old, err := os.ReadFile(segmentPath(dir, 2))
@@ -148,16 +153,21 @@ func TestCrashBetweenSegments(t *testing.T) {
 	fresh, err := os.ReadFile(segmentPath(dir, 3))
 	must(t, err)
 	end := (lastNonZero(old)/frameAlign + 1) * frameAlign // of the seal
-	clear(fresh[segmentHeader+frameHeader+frameAlign+frameAlign:])
+	clear(fresh[segmentHeader+padded(frameHeader+rangeRecord+recordHeader+1+900):])
 	for cut := end - sealFrame; cut <= end; cut++ {
 		torn := bytes.Clone(old)
 		clear(torn[cut:])
 		must(t, os.WriteFile(segmentPath(dir, 2), torn, 0o600), os.WriteFile(segmentPath(dir, 3), fresh, 0o600))
 		must(t, os.WriteFile(filepath.Join(dir, unfinished), []byte("half a file"), 0o600))
 		s := mustOpen(t, dir, Options{SegmentBytes: minSegment})
-		must(t, check(s, 1, terms(int(last-1), 1)...), s.StoreLogs(entries(last, last+99, 2)))
+		if got, err := s.Get([]byte("x")); !bytes.Equal(got, value) || err != nil {
+			t.Fatal(got, err)
+		}
+		must(t, check(s, 1, terms(9, 1)...), s.StoreLog(entry(10, 2)))
 		s = reopen(t, s)
-		must(t, check(s, 1, append(terms(int(last-1), 1), terms(100, 2)...)...), s.Close())
+		must(t, check(s, 1, append(terms(9, 1), 2)...), s.StoreLogs(entries(11, 110, 2)))
+		s = reopen(t, s)
+		must(t, check(s, 1, append(terms(9, 1), terms(101, 2)...)...), s.Close())
 		for n := uint64(4); os.Remove(segmentPath(dir, n)) == nil; n++ {
 		}
 	}

@@ -90,8 +90,8 @@ func TestFlippedBitInSeries(t *testing.T) {
 func TestWrongFiles(t *testing.T) {
 	dir := memory(t)
 	files, last := series(t, dir)
-	older := bytes.Clone(files[5]) // the last segment as it was before its last batch
-	clear(older[lastNonZero(older)/frameAlign*frameAlign-frameAlign*3:])
+	unsealed := bytes.Clone(files[4])
+	clear(unsealed[lastNonZero(unsealed)/frameAlign*frameAlign-frameHeader:])
 	foreign, _ := series(t, memory(t))
 	newer := bytes.Clone(files[5])
 	binary.LittleEndian.PutUint32(newer[8:], formatVersion+1)
@@ -109,7 +109,7 @@ func TestWrongFiles(t *testing.T) {
 		{"one is all zeros", 3, make([]byte, minSegment), segmentPath(dir, 3)},
 		{"one is another one", 3, files[3], segmentPath(dir, 3)},
 		{"one is of another log", 3, foreign[2], segmentPath(dir, 3)},
-		{"one lost its end", 5, older, segmentPath(dir, 5)},
+		{"one lost its seal", 5, unsealed, segmentPath(dir, 5)},
 		{"one is of a newer format", 6, newer, "format version 2"},
 		{"the newest lost all batches", 6, append(files[5][:segmentHeader:segmentHeader], make([]byte, minSegment-segmentHeader)...), segmentPath(dir, 6)},
 	} {
@@ -126,6 +126,21 @@ func TestWrongFiles(t *testing.T) {
 	must(t, os.WriteFile(filepath.Join(dir, "note.txt"), []byte("not ours"), 0o600))
 	s := mustOpen(t, dir, Options{})
 	must(t, check(s, 1, terms(int(last), 1)...))
+}
+
+// A batch that is taken out without a trace of damage is missed by its number.
+func TestMissingBatch(t *testing.T) {
+	path, _, whole := sample(t, memory(t))
+	taken := 0
+	for at := segmentHeader; taken < 6; taken++ {
+		size := padded(frameHeader + int(binary.LittleEndian.Uint32(whole[at+4:])))
+		without := append(append(bytes.Clone(whole[:at]), whole[at+size:]...), make([]byte, size)...)
+		must(t, os.WriteFile(path, without, 0o600))
+		if _, err := Open(filepath.Dir(path), Options{}); taken < 5 && (err == nil || !strings.Contains(err.Error(), path)) {
+			t.Errorf("batch %d: %v", taken+1, err)
+		}
+		at += size
+	}
 }
 
 // A flip under a running store is found by the read that meets it.

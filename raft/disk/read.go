@@ -1,7 +1,9 @@
 package disk
 
 import (
+	"errors"
 	"fmt"
+	"os"
 
 	hraft "github.com/hashicorp/raft"
 )
@@ -24,15 +26,20 @@ func (s *Store) LastIndex() (uint64, error) {
 // them. The error is hraft.ErrLogNotFound for an entry that the log does not hold, and names the file for a damaged one.
 func (s *Store) GetLog(i uint64, l *hraft.Log) error {
 	s.mu.RLock()
-	defer s.mu.RUnlock() // held through the read: what was deleted may be overwritten
 	if s.tail.get(i, l) {
+		s.mu.RUnlock()
 		return nil
 	}
 	g, at, ok := s.log.find(i)
+	s.mu.RUnlock()
 	if !ok {
 		return hraft.ErrLogNotFound
 	}
-	if err := g.read(i, at, l); err != nil {
+	err := g.read(i, at, l)
+	if errors.Is(err, os.ErrClosed) { // deleted just now; nothing was written to its place
+		return hraft.ErrLogNotFound
+	}
+	if err != nil {
 		return fmt.Errorf("log store: entry %d: %w", i, err)
 	}
 	return nil

@@ -31,8 +31,7 @@ type sequence[T versioned] struct {
 // add returns the sequence with t at its end.
 func (s sequence[T]) add(t T) sequence[T] {
 	if len(s.tail) == chunkSize {
-		full := s.tail
-		s.spine = append(s.spine, &full)
+		s.spine = append(s.spine, sealed(s.tail))
 		s.tail = nil
 	}
 	if len(s.tail) == cap(s.tail) {
@@ -44,6 +43,10 @@ func (s sequence[T]) add(t T) sequence[T] {
 	s.n++
 	return s
 }
+
+// sealed makes a chunk ready for the spine, whose places are one word wide so
+// that copying it is cheap.
+func sealed[T any](c []T) *[]T { return &c }
 
 // chunk returns chunk i; the tail is behind the last of the spine.
 func (s *sequence[T]) chunk(i int) []T {
@@ -102,7 +105,7 @@ func (s sequence[T]) replace(t T) sequence[T] {
 		return s
 	}
 	s.spine = slices.Clone(s.spine)
-	s.spine[chunk] = &c
+	s.spine[chunk] = sealed(c)
 	return s
 }
 
@@ -130,7 +133,7 @@ func (s sequence[T]) without(versions []uint64, left func(T)) sequence[T] {
 		if i == len(s.spine) {
 			out.tail = kept
 		} else if len(kept) > 0 {
-			out.join([]*[]T{&kept})
+			out.join([]*[]T{sealed(kept)})
 		}
 		done = min(i+1, len(s.spine))
 	}
@@ -145,8 +148,7 @@ func (s *sequence[T]) join(chunks []*[]T) {
 		return
 	}
 	if end := len(s.spine) - 1; end >= 0 && len(*s.spine[end])+len(*chunks[0]) <= chunkLow {
-		both := slices.Concat(*s.spine[end], *chunks[0])
-		s.spine[end] = &both
+		s.spine[end] = sealed(slices.Concat(*s.spine[end], *chunks[0]))
 		chunks = chunks[1:]
 	}
 	s.spine = append(s.spine, chunks...)

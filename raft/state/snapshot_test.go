@@ -74,8 +74,8 @@ func TestDamagedSnapshotIsRefusedWhole(t *testing.T) {
 	}
 }
 
-// sealed gives a snapshot without its sum one that fits.
-func sealed(body []byte) []byte {
+// summed gives a snapshot without its sum one that fits.
+func summed(body []byte) []byte {
 	return binary.LittleEndian.AppendUint32(bytes.Clone(body), crc32.Checksum(body, castagnoli))
 }
 
@@ -92,7 +92,7 @@ func TestSnapshotThatLies(t *testing.T) {
 		return append([]byte{1, 2, '/', 'a', changed, count}, bytes.Join(items, nil)...)
 	}
 	good := [][]byte{head, peer, session(attached...), list(8, 1, item(8))}
-	if err := New().Restore(bytes.NewReader(sealed(bytes.Join(good, nil)))); err != nil {
+	if err := New().Restore(bytes.NewReader(summed(bytes.Join(good, nil)))); err != nil {
 		t.Fatal(err)
 	}
 	for want, parts := range map[string][][]byte{
@@ -114,7 +114,7 @@ func TestSnapshotThatLies(t *testing.T) {
 		"its format has version 2":             {[]byte(snapshotMagic + "\x02")},
 		"it does not begin with":               {[]byte("SOMETHING else")},
 	} {
-		if err := New().Restore(bytes.NewReader(sealed(bytes.Join(parts, nil)))); err == nil || !strings.Contains(err.Error(), want) {
+		if err := New().Restore(bytes.NewReader(summed(bytes.Join(parts, nil)))); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%s: %v", want, err)
 		}
 	}
@@ -230,7 +230,7 @@ func FuzzRestore(f *testing.F) {
 	empty := snapshotOf(f, New())
 	f.Add(empty[:len(empty)-4])
 	f.Fuzz(func(t *testing.T, body []byte) {
-		b := sealed(body)
+		b := summed(body)
 		m := New()
 		if m.Restore(bytes.NewReader(b)) != nil {
 			return
