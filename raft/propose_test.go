@@ -181,6 +181,44 @@ func TestHandedOverAgainIsAppliedOnceAndInOrder(t *testing.T) {
 	}
 }
 
+func TestLostHandOverIsRepeatedInTime(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		g := newGround(t)
+		g.lead(true)
+		id, life := g.open(t, "one")
+		answered := 0
+		send := func() {
+			g.propose([]state.Command{push(id, life, "/data/x", 1)}, func(r []state.Reply, err error) {
+				if err != nil || r[0].Code != vera.OK {
+					t.Errorf("%+v %v", r, err)
+				}
+				answered++
+			})
+			synctest.Wait()
+		}
+		g.holding(true)
+		send()
+		g.depose(0)
+		g.holding(false)
+		synctest.Wait()
+		if answered != 1 {
+			t.Error("not repeated at once by a new leader")
+		}
+		g.mu.Lock()
+		g.fate = func() int { return 0 }
+		g.mu.Unlock()
+		send() // refused by who leads and goes on leading
+		g.mu.Lock()
+		g.fate = func() int { return 1 }
+		g.mu.Unlock()
+		advance(2*repeatAfter + time.Millisecond)
+		synctest.Wait()
+		if answered != 2 {
+			t.Error("not repeated after a silence")
+		}
+	})
+}
+
 // applied returns what an error says of the effect.
 func applied(t *testing.T, err error) vera.Applied {
 	t.Helper()

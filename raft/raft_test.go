@@ -94,7 +94,12 @@ func TestPushIsThereAfterARestart(t *testing.T) {
 			t.Fatalf("start %d has incarnation %d", start, got)
 		}
 		id, life := session(t, r, fmt.Sprint("s", start))
+		told := make(chan uint64, 1)
+		r.WhenApplied(r.Machine().Applied()+1, func() { told <- r.Machine().Applied() })
 		reply := propose(t, r, push(id, life, "/data/x", start))[0]
+		if index := <-told; index < reply.Version {
+			t.Errorf("told that %d is applied at %d", reply.Version, index)
+		}
 		if reply.Code != vera.OK || reply.Version <= last {
 			t.Fatalf("push after version %d: %+v", last, reply)
 		}

@@ -8,6 +8,8 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/hashicorp/go-hclog"
@@ -28,31 +30,30 @@ type snapshots struct {
 	broken error // the first that could not be opened
 }
 
-// openSnapshots clears away what a crash left and checks that every snapshot
-// can at least be named.
+// openSnapshots clears away what a crash left: a snapshot that was being
+// written, or one that was being deleted because there were newer ones enough.
+// Those must be readable.
 func openSnapshots(dir string, log hclog.Logger) (*snapshots, error) {
 	path := filepath.Join(dir, snapshotsDir)
 	entries, err := os.ReadDir(path)
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return nil, err
 	}
+	slices.SortFunc(entries, func(a, b fs.DirEntry) int { return taken(b.Name()).compare(taken(a.Name())) })
+	good := 0
 	for _, e := range entries {
 		one := filepath.Join(path, e.Name())
-		if strings.HasSuffix(one, ".tmp") { // was being written when the process ended
-			if err := os.RemoveAll(one); err != nil {
-				return nil, err
-			}
+		switch {
+		case !e.IsDir():
 			continue
-		}
-		if !e.IsDir() {
-			continue
-		}
-		raw, err := os.ReadFile(filepath.Join(one, "meta.json"))
-		if err == nil && !json.Valid(raw) {
-			err = errors.New("it is not JSON")
+		case good == snapshotsKept || strings.HasSuffix(one, ".tmp"):
+			err = os.RemoveAll(one)
+		default:
+			err = checkMeta(filepath.Join(one, "meta.json"))
+			good++
 		}
 		if err != nil {
-			return nil, damagedSnapshot(filepath.Join(one, "meta.json"), err)
+			return nil, err
 		}
 	}
 	store, err := hraft.NewFileSnapshotStoreWithLogger(dir, snapshotsKept, log)
@@ -60,6 +61,30 @@ func openSnapshots(dir string, log hclog.Logger) (*snapshots, error) {
 		return nil, err
 	}
 	return &snapshots{SnapshotStore: store, path: path}, nil
+}
+
+// moment is when a snapshot was taken: a term, an index and milliseconds.
+type moment [3]uint64
+
+// taken reads the moment off a snapshot's name, where hashicorp/raft puts it.
+func taken(name string) (m moment) {
+	for i, part := range strings.SplitN(strings.TrimSuffix(name, ".tmp"), "-", len(m)) {
+		m[i], _ = strconv.ParseUint(part, 10, 64) // another name is as of long ago
+	}
+	return m
+}
+
+func (m moment) compare(other moment) int { return slices.Compare(m[:], other[:]) }
+
+func checkMeta(file string) error {
+	raw, err := os.ReadFile(file)
+	if err == nil && !json.Valid(raw) {
+		err = errors.New("it is not JSON")
+	}
+	if err != nil {
+		return damagedSnapshot(file, err)
+	}
+	return nil
 }
 
 func damagedSnapshot(file string, err error) error {

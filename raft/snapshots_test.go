@@ -51,6 +51,22 @@ func TestSnapshotAndLogGiveTheStateBack(t *testing.T) {
 	if _, err := os.Stat(snapshot + ".tmp"); !os.IsNotExist(err) {
 		t.Errorf("what the crash left is still there: %v", err)
 	}
+	for range 3 { // the first is one too many now
+		session(t, r, "two")
+		if err := r.hraft.Snapshot().Error(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := r.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Mkdir(snapshot, 0o700); err != nil { // a crash came while it was being deleted
+		t.Fatal(err)
+	}
+	r = open(t, o)
+	if left, err := os.ReadDir(filepath.Dir(snapshot)); err != nil || len(left) != snapshotsKept {
+		t.Errorf("%d snapshots: %v", len(left), err)
+	}
 	x, _ := r.Machine().List("/data/x")
 	y, _ := r.Machine().List("/data/y")
 	if x.Len() != 100 || y.Len() != 20 {
@@ -63,7 +79,7 @@ func TestSnapshotAndLogGiveTheStateBack(t *testing.T) {
 	if n != 0 || !missed {
 		t.Error("a reader is not told that it missed what the snapshot holds")
 	}
-	if first, err := r.guard.FirstIndex(); err != nil || first < 50 {
+	if first, err := r.guard.FirstIndex(); err != nil || first < 100 {
 		t.Errorf("the log begins at %d: %v", first, err)
 	}
 }
