@@ -256,7 +256,7 @@ func killed(t *testing.T, dir string, lines int) []string {
 }
 
 func TestKill9(t *testing.T) {
-	rounds := 40
+	rounds := 25
 	if testing.Short() {
 		rounds = 5
 	}

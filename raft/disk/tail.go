@@ -11,8 +11,8 @@ const (
 // tail holds the newest entries, since Raft reads back what it has just stored. It shares their bytes with whoever
 // stored them: nobody may change those.
 type tail struct {
-	slots [tailEntries]hraft.Log // entry i at i % tailEntries
-	from  uint64                 // the held entries are from..to-1
+	slots []hraft.Log // entry i at i % tailEntries; none before the first entry
+	from  uint64      // the held entries are from..to-1
 	to    uint64
 	bytes int
 }
@@ -20,6 +20,9 @@ type tail struct {
 func entryWeight(l *hraft.Log) int { return len(l.Data) + len(l.Extensions) }
 
 func (t *tail) push(l *hraft.Log) {
+	if t.slots == nil {
+		t.slots = make([]hraft.Log, tailEntries)
+	}
 	if l.Index != t.to {
 		t.cut(0, 0)
 		t.from, t.to = l.Index, l.Index
