@@ -35,10 +35,10 @@ func (w *world) peerUp(c *Command) Reply {
 	return Reply{Code: vera.OK}
 }
 
-// peerGone refuses an incarnation from now on. One that is over already is
-// left as it is.
+// peerGone refuses an incarnation from now on. One that is not the latest is
+// over already.
 func (w *world) peerGone(c *Command) Reply {
-	if old := w.peer(c.Peer); old != nil && !old.gone && old.incarnation == c.Incarnation {
+	if old := w.peer(c.Peer); old != nil && old.incarnation == c.Incarnation {
 		p := &peer{id: old.id, incarnation: old.incarnation, gone: true}
 		p.last.Store(old.last.Load())
 		w.setPeer(p)
@@ -146,7 +146,7 @@ func (f *facts) missed() SessionChange {
 
 func (w *world) expire(s *session, c *Command) Reply {
 	switch f := s.newest().facts; {
-	case f.since == 0 || f.since != c.Since: // the doubt was closed, or a later one is open
+	case f.since != c.Since: // that doubt was closed, perhaps a later one is open
 	case len(f.attachments) == 0:
 		w.finish(s, vera.Expired)
 	default:

@@ -137,6 +137,37 @@ func TestSlowReaders(t *testing.T) {
 	}
 }
 
+// TestReadersDoNotWaitForAnEntry: while an entry is half done, readers get what
+// was before it, at once.
+func TestReadersDoNotWaitForAnEntry(t *testing.T) {
+	p := newBenchPeer()
+	life := p.open(1)
+	p.fill(5, 1, life, "/data/old")
+	m, w := p.machine, p.machine.world.Load()
+	index := m.Applied()
+	w.sweep()
+	w.index = index + 1
+	for path, before := range map[vera.Path]int{"/data/old": 5, "/data/new": 0} {
+		push := benchPush(1, life, path)
+		r := w.push(w.session(push.Session), &push)
+		if r.List.Len() != before+1 {
+			t.Fatalf("%s was not pushed to: %+v", path, r)
+		}
+		if l := w.listAt(path, index); l == nil || l.Len() != before {
+			t.Errorf("%s cannot be read at %d while the entry after it is applied", path, index)
+		}
+	}
+	if s := m.Session(benchSession(1)); s.ItemCount() != 5 {
+		t.Errorf("the session holds %d items of an entry that is half done", s.ItemCount())
+	}
+	w.publish()
+	for path, after := range map[vera.Path]int{"/data/old": 6, "/data/new": 1} {
+		if l, at := m.List(path); l.Len() != after || at != index+1 {
+			t.Errorf("%s has %d items at %d", path, l.Len(), at)
+		}
+	}
+}
+
 // readEverything uses every other way to read, for the race detector.
 func readEverything(t *testing.T, m *Machine, done *atomic.Bool) {
 	for !done.Load() {

@@ -1,6 +1,7 @@
 package state
 
 import (
+	"fmt"
 	"math/rand/v2"
 	"slices"
 	"testing"
@@ -8,42 +9,39 @@ import (
 	"vera"
 )
 
-// numbers is a sequence as slices see it.
-func numbers(s sequence[holding]) (all []uint64) {
-	s.each(-1, func(h holding) bool { all = append(all, h.Version); return true })
+// elements is a sequence as a slice.
+func elements(s sequence[holding]) (all []holding) {
+	s.each(-1, func(h holding) bool { all = append(all, h); return true })
 	return all
 }
 
-// TestSequenceAgreesWithSlice adds to a sequence and removes from it, one
-// element or many, and looks whether all earlier ones are still what they were.
+// TestSequenceAgreesWithSlice adds to a sequence, replaces in it and removes
+// from it, one element or many, and looks whether all earlier ones are still
+// what they were.
 func TestSequenceAgreesWithSlice(t *testing.T) {
 	type kept struct {
 		sequence sequence[holding]
-		want     []uint64
+		want     []holding
 	}
 	for seed := range uint64(20) {
 		r := rand.New(rand.NewPCG(seed, 1))
 		var s sequence[holding]
-		var want []uint64
+		var want []holding
 		var before []kept
 		for version := uint64(1); version < 4000; version++ {
 			switch choice := r.IntN(100); {
-			case choice < 90 || len(want) == 0:
+			case choice < 88 || len(want) == 0:
 				s = s.add(holding{"", version})
-				want = append(slices.Clip(want), version)
-			case choice < 96:
-				at := r.IntN(len(want))
-				if r.IntN(3) == 0 {
-					at = 0
-				}
-				s = s.without([]uint64{want[at]}, nil)
+				want = append(slices.Clip(want), holding{"", version})
+			case choice < 94:
+				at := r.IntN(len(want)) / (1 + 1000*r.IntN(2))
+				s = s.without([]uint64{want[at].Version}, nil)
 				want = slices.Delete(slices.Clone(want), at, at+1)
 			case choice < 98:
 				at := r.IntN(len(want))
-				s = s.replace(holding{vera.Path("again"), want[at]})
-				if h, _ := s.find(want[at]); h.Path != "again" {
-					t.Fatalf("%d was not replaced", want[at])
-				}
+				want = slices.Clone(want)
+				want[at].Path = vera.Path(fmt.Sprint("since ", version))
+				s = s.replace(want[at])
 			default:
 				s, want = thinned(t, r, s, want)
 			}
@@ -58,12 +56,12 @@ func TestSequenceAgreesWithSlice(t *testing.T) {
 			}
 		}
 		for _, k := range before {
-			if !slices.Equal(numbers(k.sequence), k.want) {
+			if !slices.Equal(elements(k.sequence), k.want) {
 				t.Fatalf("seed %d: a sequence of %d elements changed later", seed, len(k.want))
 			}
-			for i, v := range k.want {
-				if k.sequence.at(i).Version != v {
-					t.Fatalf("seed %d: element %d is %d, not %d", seed, i, k.sequence.at(i).Version, v)
+			for i, h := range k.want {
+				if found, _ := k.sequence.find(h.Version); found != h || k.sequence.at(i) != h {
+					t.Fatalf("seed %d: element %d is %+v, found as %+v, not %+v", seed, i, k.sequence.at(i), found, h)
 				}
 			}
 		}
@@ -71,15 +69,16 @@ func TestSequenceAgreesWithSlice(t *testing.T) {
 }
 
 // thinned removes a random part, most often a large one.
-func thinned(t *testing.T, r *rand.Rand, s sequence[holding], want []uint64) (sequence[holding], []uint64) {
-	var gone, left, told []uint64
+func thinned(t *testing.T, r *rand.Rand, s sequence[holding], want []holding) (sequence[holding], []holding) {
+	var gone, told []uint64
+	var left []holding
 	share := r.IntN(100)
 	from, to := r.IntN(len(want)), r.IntN(len(want))
-	for i, v := range want {
+	for i, h := range want {
 		if i >= min(from, to) && i <= max(from, to) && r.IntN(100) < share {
-			gone = append(gone, v)
+			gone = append(gone, h.Version)
 		} else {
-			left = append(left, v)
+			left = append(left, h)
 		}
 	}
 	s = s.without(gone, func(h holding) { told = append(told, h.Version) })
