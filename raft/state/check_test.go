@@ -34,102 +34,118 @@ q: detach s grace=3s`, "\n") {
 	return s
 }
 
-// TestCheckFindsWhatIsBroken breaks each invariant in some ways.
-func TestCheckFindsWhatIsBroken(t *testing.T) {
-	list := func(w *world) *List { return w.now("/data/a") }
-	facts := func(w *world) *facts { return w.session(vera.SessionID{'s'}).cur.Load().facts }
-	breaks := map[int][]func(w *world){
-		1: {
-			func(w *world) { list(w).changed = 99 },
-			func(w *world) { list(w).changed = 8 },
-			func(w *world) { list(w).items.tail[0].Updated = 6 },
-			func(w *world) { list(w).items.tail[1].Version = 6 },
-			func(w *world) { list(w).items.tail[2].Reason = vera.Closed },
+// A breach makes an invariant untrue.
+type breach func(w *world)
+
+func listOf(w *world) *List   { return w.now("/data/a") }
+func factsOf(w *world) *facts { return w.session(vera.SessionID{'s'}).cur.Load().facts }
+
+// breachesOfLists are those of the invariants 1 to 5, in their order.
+func breachesOfLists() [][]breach {
+	return [][]breach{
+		{ // 1
+			func(w *world) { listOf(w).changed = 99 },
+			func(w *world) { listOf(w).changed = 8 },
+			func(w *world) { listOf(w).items.tail[0].Updated = 6 },
+			func(w *world) { listOf(w).items.tail[1].Version = 6 },
+			func(w *world) { listOf(w).items.tail[2].Reason = vera.Closed },
 		},
-		2: {
-			func(w *world) { list(w).prev.Store(empty) },
-			func(w *world) { list(w).items = sequence[slot]{} },
+		{ // 2
+			func(w *world) { listOf(w).prev.Store(empty) },
+			func(w *world) { listOf(w).items = sequence[slot]{} },
 		},
-		3: {
-			func(w *world) { list(w).items.n++ },
-			func(w *world) { list(w).items.spine = []*[]slot{{}} },
+		{ // 3
+			func(w *world) { listOf(w).items.n++ },
+			func(w *world) { listOf(w).items.spine = []*[]slot{{}} },
 			func(w *world) {
-				tail := list(w).items.tail
-				list(w).items.spine, list(w).items.tail = []*[]slot{ptr(tail[:1]), ptr(tail[1:2])}, tail[2:]
+				tail := listOf(w).items.tail
+				listOf(w).items.spine, listOf(w).items.tail = []*[]slot{ptr(tail[:1]), ptr(tail[1:2])}, tail[2:]
 			},
 		},
-		4: {
-			func(w *world) { list(w).items.tail[0].Session[1]++ },
-			func(w *world) { list(w).items.tail[0].Life-- },
+		{ // 4
+			func(w *world) { listOf(w).items.tail[0].Session[1]++ },
+			func(w *world) { listOf(w).items.tail[0].Life-- },
 			func(w *world) { w.session(vera.SessionID{'t'}).cur.Load().facts.life = 8 },
 		},
-		5: {
-			func(w *world) { list(w).items = list(w).items.without([]uint64{8}, nil); w.itemCount.Add(-1) },
+		{ // 5
+			func(w *world) { listOf(w).items = listOf(w).items.without([]uint64{8}, nil); w.itemCount.Add(-1) },
 			func(w *world) {
 				items := &w.session(vera.SessionID{'s'}).cur.Load().items
 				*items = items.without([]uint64{8}, nil)
 			},
-			func(w *world) { list(w).items.tail[2].Session[0] = 't' },
+			func(w *world) { listOf(w).items.tail[2].Session[0] = 't' },
 		},
-		6: {func(w *world) { f := facts(w); f.attachments, f.since, f.doubt = nil, 0, 0 }},
-		7: {
-			func(w *world) { facts(w).since = 0 },
-			func(w *world) { facts(w).doubt = 0 },
-			func(w *world) { facts(w).since = 99 },
-			func(w *world) { facts(w).since = 2 },
+	}
+}
+
+// breachesOfSessions are those of the invariants 6 to 13.
+func breachesOfSessions() [][]breach {
+	return [][]breach{
+		{func(w *world) { f := factsOf(w); f.attachments, f.since, f.doubt = nil, 0, 0 }}, // 6
+		{ // 7
+			func(w *world) { factsOf(w).since = 0 },
+			func(w *world) { factsOf(w).doubt = 0 },
+			func(w *world) { factsOf(w).since = 99 },
+			func(w *world) { factsOf(w).since = 2 },
 			func(w *world) {
 				w.session(vera.SessionID{'t'}).cur.Load().facts.life = 0
-				list(w).items.tail[1].Life = 0
+				listOf(w).items.tail[1].Life = 0
 			},
 		},
-		8: {
-			func(w *world) { facts(w).attachments[0].Incarnation++ },
-			func(w *world) { facts(w).attachments[0].Peer = 'r' },
-			func(w *world) { facts(w).attachments[0].Grace = -1 },
-			func(w *world) { f := facts(w); f.attachments = append(f.attachments, f.attachments[0]) },
+		{ // 8
+			func(w *world) { factsOf(w).attachments[0].Incarnation++ },
+			func(w *world) { factsOf(w).attachments[0].Peer = 'r' },
+			func(w *world) { factsOf(w).attachments[0].Grace = -1 },
+			func(w *world) { f := factsOf(w); f.attachments = append(f.attachments, f.attachments[0]) },
 			func(w *world) { w.peer('p').gone = true },
 		},
-		9: {
-			func(w *world) { facts(w).watches[0].Path = "/data/c" },
-			func(w *world) { facts(w).watches[0].Limit = -2 },
+		{ // 9
+			func(w *world) { factsOf(w).watches[0].Path = "/data/c" },
+			func(w *world) { factsOf(w).watches[0].Limit = -2 },
 		},
-		10: {
+		{ // 10
 			func(w *world) { w.session(vera.SessionID{'s'}).seen["m"] = use{} },
 			func(w *world) { delete(w.session(vera.SessionID{'s'}).seen, "k") },
 			func(w *world) { w.session(vera.SessionID{'s'}).seen["k"] = use{"k", 7, 0} },
 		},
-		11: {
-			func(w *world) { w.peer('p').incarnation = 0; facts(w).attachments = facts(w).attachments[:0] },
+		{ // 11
+			func(w *world) { w.peer('p').incarnation = 0; factsOf(w).attachments = factsOf(w).attachments[:0] },
 			func(w *world) { w.peer('q').last.Store(0) },
 			func(w *world) { peers := *w.peers.Load(); peers[0], peers[1] = peers[1], peers[0] },
 		},
-		12: {
+		{ // 12
 			func(w *world) { w.sessionCount.Add(1) },
 			func(w *world) { w.itemCount.Add(1) },
 			func(w *world) { w.listCount.Add(-1) },
 			func(w *world) { w.watchCount.Add(1) },
 		},
-		13: {
+		{ // 13
 			func(w *world) { w.leaving = make([]departure, 1) },
 			func(w *world) { w.edited = make([]*session, 1) },
 			func(w *world) { w.draft(w.session(vera.SessionID{'s'})); w.edited = nil },
 			func(w *world) { h, _ := w.list("/data/b"); h.path = "/data/c" },
 		},
 	}
+}
+
+// TestCheckFindsWhatIsBroken breaks each invariant in some ways.
+func TestCheckFindsWhatIsBroken(t *testing.T) {
+	breaches := append(breachesOfLists(), breachesOfSessions()...)
 	text := readDoc(t)
-	for number := 1; number <= len(breaks); number++ {
+	for i, ways := range breaches {
+		number := i + 1
 		if !regexp.MustCompile(fmt.Sprintf(`(?m)^//  %d\. `, number)).MatchString(text) {
 			t.Errorf("doc.go has no invariant %d", number)
 		}
-		for i, f := range breaks[number] {
+		for way, breach := range ways {
 			s := house(t)
-			f(s.machine.world.Load())
+			breach(s.machine.world.Load())
 			if err := s.machine.Check(); err == nil || !strings.Contains(err.Error(), fmt.Sprintf("invariant %d ", number)) {
-				t.Errorf("invariant %d, broken in way %d: %v", number, i, err)
+				t.Errorf("invariant %d, broken in way %d: %v", number, way, err)
 			}
 		}
 	}
-	if strings.Contains(text, fmt.Sprintf("//  %d. ", len(breaks)+1)) {
+	if strings.Contains(text, fmt.Sprintf("//  %d. ", len(breaches)+1)) {
 		t.Errorf("doc.go has an invariant that is not broken here")
 	}
 }
