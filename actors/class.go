@@ -1,0 +1,231 @@
+package actors
+
+import (
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"vera"
+	"vera/raft/state"
+)
+
+// class is all watches of one path that have the same options, and so are told
+// the same.
+type class struct {
+	path  vera.Path
+	limit int
+	items bool
+	size  atomic.Int32 // of subscriptions
+	since atomic.Int64 // by the system's clock: when the last change that counts was read
+
+	// The watch path's own.
+	subscriptions []*subscription
+	stale         int // about how many items what was told last may hold in memory for nothing
+
+	texts *texts // the path's
+}
+
+// refreshAfter is how many items of the past a watch with a limit may keep in
+// memory while nothing happens among those that it shows.
+const refreshAfter = 256
+
+// concerned says whether a change of the list is to be told to the class. It
+// also is when watches that hear nothing have kept an old state for long: they
+// then take the present one without a word.
+func (c *class) concerned(before, after *state.List) (concerned, silent bool) {
+	if before != nil && c.limit != vera.NoLimit {
+		added, updated, removed := state.Diff(before, after, c.limit)
+		if len(added)+len(updated)+len(removed) == 0 {
+			c.stale += 1 + max(0, before.Len()-after.Len())
+			return c.stale > refreshAfter, true
+		}
+	}
+	return true, false
+}
+
+// add takes a subscription in.
+func (c *class) add(s *subscription) {
+	s.slot = len(c.subscriptions)
+	c.subscriptions = append(c.subscriptions, s)
+	c.size.Store(int32(len(c.subscriptions)))
+}
+
+// remove takes one out, if it is there.
+func (c *class) remove(s *subscription) {
+	if s.slot >= len(c.subscriptions) || c.subscriptions[s.slot] != s {
+		return
+	}
+	last := len(c.subscriptions) - 1
+	c.subscriptions[s.slot] = c.subscriptions[last]
+	c.subscriptions[s.slot].slot = s.slot
+	c.subscriptions[last] = nil
+	c.subscriptions = c.subscriptions[:last]
+	c.size.Store(int32(last))
+}
+
+// mark tells every subscription that there is something to look at.
+func (c *class) mark(by *crowd) {
+	c.stale = 0
+	for _, s := range c.subscriptions {
+		s.mark(by)
+	}
+}
+
+// texts are the notifications of a path that were encoded last, to be shared
+// by all who are to be told the same. There are few, only of classes with
+// several watches, and only of the list's last state.
+type texts struct {
+	mu   sync.Mutex
+	ring [8]text
+	next int
+}
+
+// text is what turns a watcher of one state of a list into one of another.
+type text struct {
+	class    *class
+	from, to *state.List // from nil: a reset
+	index    uint64
+	bytes    []byte // nil: nothing is to be told
+}
+
+// forget drops what led to states before one.
+func (t *texts) forget(before *state.List) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	for i := range t.ring {
+		if to := t.ring[i].to; to != nil && to.Changed() < before.Changed() {
+			t.ring[i] = text{}
+		}
+	}
+}
+
+// notify returns the notification that leads from one state of the list to
+// another, nil when there is no difference to be told, and the index that it
+// carries: index, or another one at which the list was the same, but not below
+// least. from nil asks for a reset.
+func (c *class) notify(from, to *state.List, index, least uint64, by vera.OwnerShown) ([]byte, uint64) {
+	if c.size.Load() < 2 {
+		return c.encode(from, to, index, by), index
+	}
+	// Whoever comes first encodes, the others wait for it: as long as the
+	// encoding takes.
+	c.texts.mu.Lock()
+	defer c.texts.mu.Unlock()
+	for i := range c.texts.ring {
+		if t := &c.texts.ring[i]; t.class == c && t.to == to && t.from == from && t.index >= least {
+			return t.bytes, t.index
+		}
+	}
+	bytes := c.encode(from, to, index, by)
+	c.texts.ring[c.texts.next] = text{c, from, to, index, bytes}
+	c.texts.next = (c.texts.next + 1) % len(c.texts.ring)
+	return bytes, index
+}
+
+// encode makes a notification. The cluster's list has no differences: its
+// versions need not rise.
+func (c *class) encode(from, to *state.List, index uint64, by vera.OwnerShown) []byte {
+	n := vera.Notification{Path: c.path, Index: index, ETag: to.ETag()}
+	if from != nil {
+		n.Added, n.Updated, n.Removed = state.Diff(from, to, c.limit)
+		if len(n.Added)+len(n.Updated)+len(n.Removed) == 0 {
+			return nil
+		}
+	}
+	if from == nil || c.path == vera.PeersPath {
+		n.Reset, n.Added, n.Updated, n.Removed = true, nil, nil, nil
+	}
+	if n.Reset || c.items {
+		n.Items = to.First(c.limit)
+	}
+	return encoded(func(dst []byte) []byte { return vera.AppendNotification(dst, n, by) })
+}
+
+// watcher is who a subscription belongs to.
+type watcher interface {
+	// wake takes note of a subscription that was marked. It does not wait.
+	wake(s *subscription, by *crowd)
+}
+
+// subscription is one watch of one connection or one HTTP client.
+//
+// It does not say what changed, only that something did: whoever owns it looks
+// at the list when there is room to tell it, and tells the difference from
+// what was told last. So what waits for a slow reader is one state of a list.
+type subscription struct {
+	path   vera.Path
+	class  *class // set by the watch path that took it in, before it begins
+	owner  watcher
+	marked atomic.Bool
+
+	slot   int  // in the class; the watch path's
+	joined bool // the watch shard's
+
+	// The owner's, under its lock.
+	next  *subscription // among those that are marked
+	told  *state.List   // what was told last; nil: nothing, or it does not count any more
+	begun bool          // there is a beginning: the answer to watch was given, or a reset is due
+	over  bool
+}
+
+// mark lets the owner know, once until it looks.
+func (s *subscription) mark(by *crowd) {
+	if !s.marked.Load() && s.marked.CompareAndSwap(false, true) {
+		s.owner.wake(s, by)
+	}
+}
+
+// news returns what is to be told now, nil for nothing, and its index, which
+// is not below least. The caller holds the owner's lock.
+func (s *subscription) news(y *System, least uint64) ([]byte, uint64) {
+	s.marked.Store(false) // before the look at the list: a change after it marks again
+	if s.over || !s.begun {
+		return nil, 0
+	}
+	now, index := y.list(s.path)
+	if now == s.told {
+		return nil, 0
+	}
+	bytes, at := s.class.notify(s.told, now, index, least, y.options.Owner)
+	s.told = now
+	if bytes != nil {
+		y.meters.notified(time.Duration(s.class.since.Load()), y.now())
+	}
+	return bytes, at
+}
+
+// crowd has many mailboxes emptied by few goroutines: starting one for each
+// connection that has something to read costs more than the telling.
+type crowd struct{ boxes []*mailbox }
+
+// crowdSize is how many mailboxes share a goroutine: few enough that all cores
+// have work, and that nobody waits long for the writes of those before.
+const crowdSize = 32
+
+func (c *crowd) post(b *mailbox, m message) {
+	if !b.put(m) {
+		return
+	}
+	if c.boxes == nil {
+		c.boxes = make([]*mailbox, 0, crowdSize)
+	}
+	if c.boxes = append(c.boxes, b); len(c.boxes) == crowdSize {
+		c.start()
+	}
+}
+
+// start has the mailboxes emptied that have gathered.
+func (c *crowd) start() {
+	if len(c.boxes) > 0 {
+		go drainAll(c.boxes)
+		c.boxes = nil
+	}
+}
+
+func drainAll(boxes []*mailbox) {
+	for _, b := range boxes {
+		if !b.work(lendFor) {
+			go b.drain()
+		}
+	}
+}

@@ -1,0 +1,287 @@
+package actors
+
+import (
+	"slices"
+	"strings"
+
+	"vera"
+	"vera/raft/state"
+)
+
+// arrive takes a connection to the door.
+func (s *session) arrive(m *arrival) {
+	s.meet(m)
+	limits := &s.system.limits
+	if len(s.connections)+len(s.arrivals) >= limits.SessionConnections {
+		m.admitted <- vera.Errorf(vera.TooManyRequests, "connect: the session has %d connections here; the limit is %d", limits.SessionConnections, limits.SessionConnections)
+		s.turn()
+		return
+	}
+	m.sure = !m.connection.hello.Offered
+	s.arrivals = append(s.arrivals, m)
+	s.grace.Store(max(s.grace.Load(), int64(m.connection.hello.Grace)))
+	s.promise()
+	s.turn()
+}
+
+// meet counts an arrival, once.
+func (s *session) meet(m *arrival) {
+	if !m.met {
+		m.met = true
+		s.met++
+	}
+}
+
+// admit lets in who waits at the door, and begins for them what the session
+// watches.
+func (s *session) admit() {
+	arrivals := s.arrivals
+	s.arrivals = nil
+	for _, a := range arrivals {
+		c := a.connection
+		c.resumed = s.life != 0 || len(s.connections) > 0
+		s.connections = append(s.connections, c)
+		a.admitted <- nil
+		for i := range s.watches {
+			s.begin(c, s.watches[i].Watched, nil)
+		}
+	}
+}
+
+// depart takes note of a connection that is gone.
+func (s *session) depart(m *departure) {
+	s.arrivals = slices.DeleteFunc(s.arrivals, func(a *arrival) bool { return a.connection == m.connection })
+	i := slices.Index(s.connections, m.connection)
+	if i >= 0 {
+		s.connections = slices.Delete(s.connections, i, i+1)
+		grace := s.wanted()
+		if m.how == vera.EndedByServer {
+			grace = max(grace, s.system.limits.FailoverGrace)
+		}
+		s.left(m.how == vera.EndedClean, s.system.now(), grace)
+	}
+	s.turn()
+}
+
+// request does what a client asks of its session.
+func (s *session) request(m *call) {
+	if !slices.Contains(s.connections, m.from) {
+		m.refuse(errEnded)
+		return
+	}
+	switch m.request.Action {
+	case vera.ActionPush, vera.ActionUpdate, vera.ActionRemove:
+		s.write(m)
+	case vera.ActionWatch:
+		s.watch(m)
+	case vera.ActionUnwatch:
+		s.unwatch(m)
+	case vera.ActionClose:
+		s.close(m)
+	default:
+		s.tell(m)
+	}
+}
+
+// write sends a command on, or keeps it until there is a life to name. What
+// waits is bounded by what the connections may have under way; those that were
+// given up in between go first.
+func (s *session) write(m *call) {
+	m.home = &m.from.box
+	if s.life != 0 {
+		m.life = s.life
+		s.system.raft.box.lend(m)
+		return
+	}
+	if len(s.waiting) == cap(s.waiting) {
+		s.waiting = slices.DeleteFunc(s.waiting, func(m *call) bool { return m.stage.Load() == abandoned })
+	}
+	s.waiting = append(s.waiting, m)
+	s.turn()
+}
+
+// close has the session end for all its connections.
+func (s *session) close(m *call) {
+	s.closing = append(s.closing, m)
+	s.ending = true
+	s.turn()
+}
+
+func (s *session) tell(m *call) {
+	m.facts = &facts{life: s.life}
+	for i := range s.watches {
+		m.facts.watches = append(m.facts.watches, s.watches[i].Watched)
+	}
+	m.back()
+}
+
+// end takes note that the session is over, and sends everybody away.
+func (s *session) end(reason vera.Reason) {
+	s.tenure.over()
+	for _, m := range s.waiting {
+		m.refuse(errEnded)
+	}
+	closing := s.closing
+	for _, m := range closing {
+		m.back()
+	}
+	for _, c := range s.connections {
+		bye := &farewell{code: vera.CloseEnded, reason: "the session ended: " + reason.String()}
+		if slices.ContainsFunc(closing, func(m *call) bool { return m.from == c }) {
+			bye = &farewell{code: vera.CloseDone, reason: "closed"}
+		}
+		c.box.post(bye)
+	}
+	s.waiting, s.closing, s.connections, s.watches, s.gone = nil, nil, nil, nil, nil
+	s.grace.Store(0)
+	for _, a := range s.arrivals {
+		s.grace.Store(max(s.grace.Load(), int64(a.connection.hello.Grace)))
+	}
+	s.promise()
+}
+
+// watched is a list that the session watches.
+type watched struct {
+	vera.Watched
+	lasting  bool // it belongs into the log
+	recorded bool // it is there, or on its way
+}
+
+// place is where the watch of a path stands, or would.
+func (s *session) place(path vera.Path) (int, bool) {
+	return slices.BinarySearchFunc(s.watches, path, func(w watched, path vera.Path) int {
+		return strings.Compare(string(w.Path), string(path))
+	})
+}
+
+// watch begins at once on all connections that want to hear, and is recorded
+// behind that.
+func (s *session) watch(m *call) {
+	r := &m.request
+	want := watched{
+		Watched: vera.Watched{Path: r.Path, Limit: r.Limit, Items: r.Items},
+		lasting: s.life != 0 || !m.from.hello.Local,
+	}
+	place, found := s.place(r.Path)
+	same := false
+	switch limit := s.system.limits.SessionWatches; {
+	case found:
+		same = s.watches[place].Watched == want.Watched
+		want.recorded = same && s.watches[place].recorded
+		want.lasting = want.lasting || s.watches[place].lasting
+		want.Path = s.watches[place].Path
+		s.watches[place] = want
+	case len(s.watches) >= limit:
+		m.refuse(vera.Errorf(vera.TooManyRequests, "watch: the session has %d watches; the limit is %d", limit, limit))
+		return
+	default:
+		s.watches = slices.Insert(s.watches, place, want)
+	}
+	for _, c := range s.connections {
+		if c == m.from {
+			s.begin(c, want.Watched, m)
+		} else if !same {
+			s.begin(c, want.Watched, nil)
+		}
+	}
+	s.record(false)
+	s.turn()
+}
+
+// begin has a connection watch, if it wants to hear at all.
+func (s *session) begin(c *connection, w vera.Watched, m *call) {
+	switch {
+	case !c.hello.Quiet:
+		c.box.post(&begin{watch: w, call: m})
+	case m != nil:
+		m.back()
+	}
+}
+
+// unwatch ends a watch on all connections.
+func (s *session) unwatch(m *call) {
+	if place, found := s.place(m.request.Path); found {
+		if s.watches[place].recorded {
+			s.gone = append(s.gone, s.watches[place].Path)
+		}
+		s.watches = slices.Delete(s.watches, place, place+1)
+	}
+	for _, c := range s.connections {
+		if c == m.from {
+			c.box.post(&finish{path: m.request.Path, call: m})
+		} else {
+			c.box.post(&finish{path: m.request.Path})
+		}
+	}
+	s.record(false)
+}
+
+// unrecorded says whether a watch waits for a life to be recorded in.
+func (s *session) unrecorded() bool {
+	return slices.ContainsFunc(s.watches, func(w watched) bool { return w.lasting && !w.recorded })
+}
+
+// remember is called when the session has a life. All its watches belong into
+// the log from now on. If it lived before, what it watched then begins again.
+func (s *session) remember(lived bool) {
+	for i := range s.watches {
+		s.watches[i].lasting = true
+	}
+	living := s.system.log.Machine().Session(s.id)
+	if lived && living != nil && living.Life() == s.life {
+		for _, w := range living.Watches() {
+			s.recall(w)
+		}
+	}
+	s.record(false)
+}
+
+// recall begins a watch that the log has. What was asked for here since is
+// newer, and stays.
+func (s *session) recall(w vera.Watched) {
+	place, found := s.place(w.Path)
+	if found {
+		s.watches[place].recorded = s.watches[place].Watched == w
+		return
+	}
+	s.watches = slices.Insert(s.watches, place, watched{Watched: w, lasting: true, recorded: true})
+	for _, c := range s.connections {
+		s.begin(c, w, nil)
+	}
+}
+
+// record brings the log's record of the watches up to date. One round at a
+// time is under way, so that a client which changes its mind fast does not
+// fill the log; all of it goes now if the session is about to leave.
+func (s *session) record(now bool) {
+	if s.life == 0 || s.recording > 0 && !now {
+		return
+	}
+	for _, path := range s.gone {
+		if _, again := s.place(path); !again {
+			s.note(state.Command{Kind: state.Unwatch, Path: path})
+		}
+	}
+	s.gone = nil
+	for i := range s.watches {
+		if w := &s.watches[i]; w.lasting && !w.recorded {
+			w.recorded = true
+			s.note(state.Command{Kind: state.Watch, Path: w.Path, Limit: w.Limit, Items: w.Items, SessionWatches: s.system.limits.SessionWatches})
+		}
+	}
+}
+
+func (s *session) note(c state.Command) {
+	c.Session, c.Life = s.id, s.life
+	m := &step{what: c}
+	m.home = &s.box
+	s.recording++
+	s.system.raft.box.lend(m)
+}
+
+func (s *session) recorded(m *step) {
+	s.recording = max(0, s.recording-1)
+	if s.recording == 0 {
+		s.record(false)
+	}
+}
