@@ -132,7 +132,6 @@ func (f *fsm) Restore(snapshot io.ReadCloser) error {
 	}
 	index := f.machine.Applied()
 	f.graces.load(f.machine.Doubts())
-	f.peers.renew()
 	f.feed.restart(index)
 	f.waiters.reached(index)
 	return nil
