@@ -93,7 +93,7 @@ func (c *config) accessFlags() *pflag.FlagSet {
 	f.StringSliceVar(&c.allowedOrigins, "allowed-origins", nil, "pages that may connect (default: same origin; '*' for all)")
 	f.StringSliceVar(&c.trustedProxies, "trusted-proxies", nil, "networks whose X-Forwarded-For and PROXY header count")
 	f.StringVar(&c.cookieDomain, "cookie-domain", "", "several host names under one domain")
-	f.StringVar(&c.cookieSameSite, "cookie-samesite", "lax", "lax, strict or none (pages of other sites; needs TLS)")
+	f.StringVar(&c.cookieSameSite, "cookie-samesite", "lax", "lax, or none for pages of other sites (needs TLS)")
 	f.StringVar(&c.owner, "owner", "address", "what items show as owner: address or session")
 	return f
 }
@@ -213,7 +213,7 @@ func (c *config) checkNames() (errs []error) {
 		{"log-level", c.logLevel, []string{"debug", "info", "warn", "error"}},
 		{"log-format", c.logFormat, []string{"", "console", "json"}},
 		{"owner", c.owner, []string{"address", "session"}},
-		{"cookie-samesite", c.cookieSameSite, []string{"lax", "strict", "none"}},
+		{"cookie-samesite", c.cookieSameSite, []string{"lax", "none"}},
 	} {
 		if !slices.Contains(choice.of, choice.value) {
 			errs = append(errs, fmt.Errorf("--%s is %q, not one of %s", choice.name, choice.value, strings.Join(choice.of, " ")))

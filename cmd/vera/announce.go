@@ -1,0 +1,56 @@
+package main
+
+import (
+	"encoding/json"
+	"fmt"
+	"os"
+	"strings"
+)
+
+// addresses are those in use, with ports that were picked.
+type addresses struct {
+	Client string `json:"client"`
+	Admin  string `json:"admin"`
+}
+
+// announce tells scripts and people where the peer listens: a file, a log
+// line, and what to do next.
+func (p *peer) announce(s streams) error {
+	a := addresses{p.client.Addr().String(), p.admin.Addr().String()}
+	text, err := json.Marshal(a)
+	if err != nil {
+		return err
+	}
+	if err := replaceFile(p.addressesPath(), append(text, '\n')); err != nil {
+		return err
+	}
+	p.log.Info().Str("client", a.Client).Str("admin", a.Admin).Str("name", p.config.name).Msg("listening")
+	_, err = fmt.Fprint(s.out, p.greeting())
+	return err
+}
+
+// replaceFile writes a file that others may be reading.
+func replaceFile(path string, text []byte) error {
+	if err := os.WriteFile(path+".tmp", text, 0o644); err != nil {
+		return err
+	}
+	return os.Rename(path+".tmp", path)
+}
+
+// greeting is what a person does next.
+func (p *peer) greeting() string {
+	url := p.clientURL()
+	socket := "ws" + strings.TrimPrefix(url, "http")
+	return fmt.Sprintf(`vera is ready.
+
+Read a list:
+  curl %[1]s/data/hello
+
+Watch it, and push onto it, in a browser: open %[1]s and paste into its console
+  ws = new WebSocket("%[2]s/connect"); ws.onmessage = e => console.log(e.data);
+  ws.onopen = () => ["watch", "push"].forEach(a => ws.send(JSON.stringify({rid: a, action: a, path: "/data/hello", data: {from: "me"}})))
+
+Look into this peer:
+  %[3]s
+`, url, socket, p.adminURL())
+}

@@ -1,0 +1,177 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"path/filepath"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/collectors"
+	"github.com/rs/zerolog"
+	"github.com/spf13/pflag"
+
+	"vera"
+	"vera/actors"
+	"vera/raft"
+	"vera/ws"
+)
+
+// peer is everything that one `vera serve` opened, from the bottom up.
+type peer struct {
+	config  *config
+	log     zerolog.Logger
+	metrics *prometheus.Registry
+	fatal   chan error // what ends the process; the first one counts
+
+	client, admin net.Listener
+	certificate   *certificate
+	raft          *raft.Raft
+	actors        *actors.System
+	server        *ws.Server
+}
+
+// serve runs one peer until ctx is done, and then sends its clients away. The
+// error says what ended it otherwise.
+func serve(ctx context.Context, c *config, flags *pflag.FlagSet, s streams) error {
+	if err := fill(flags, os.LookupEnv); err != nil {
+		return usageError{err}
+	}
+	if err := c.check(); err != nil {
+		return usageError{err}
+	}
+	log, err := newLogger(s.err, c.logLevel, c.logFormat)
+	if err != nil {
+		return err
+	}
+	p := &peer{config: c, log: log, metrics: prometheus.NewRegistry(), fatal: make(chan error, 1)}
+	p.metrics.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	if err := p.open(); err != nil {
+		return errors.Join(err, p.close())
+	}
+	following, stop := context.WithCancel(ctx)
+	defer stop()
+	if p.certificate != nil {
+		go p.certificate.follow(following)
+	}
+	go p.accept(p.client, p.server.Serve)
+	go p.accept(p.admin, p.server.ServeAdmin)
+	if err := p.announce(s); err != nil {
+		return errors.Join(err, p.close())
+	}
+	return p.wait(ctx)
+}
+
+// open opens the listeners, so that a wrong address is told before anything is
+// written, and then the rooms.
+func (p *peer) open() (err error) {
+	c := p.config
+	if p.client, err = net.Listen("tcp", c.clientAddr); err != nil {
+		return fmt.Errorf("--client-addr: %w", err)
+	}
+	if p.admin, err = net.Listen("tcp", c.adminAddr); err != nil {
+		return fmt.Errorf("--admin-addr: %w", err)
+	}
+	if c.tlsCert != "" {
+		if p.certificate, err = loadCertificate(c.tlsCert, c.tlsKey, p.log); err != nil {
+			return err
+		}
+	}
+	if p.raft, err = raft.Open(raft.Options{
+		Dir: c.dataDir, Name: c.name, ClientURL: p.clientURL(),
+		Logger: p.log, Metrics: p.metrics, Fatal: p.fail,
+		FailoverGrace: c.limits.FailoverGrace, Timeout: c.limits.Leader,
+	}); err != nil {
+		return err
+	}
+	if p.actors, err = actors.New(actors.Options{
+		Limits: c.limits, Owner: c.ownerShown(), Logger: p.log, Metrics: p.metrics, Fatal: p.fail,
+	}, p.raft); err != nil {
+		return err
+	}
+	p.server, err = p.openSockets()
+	return err
+}
+
+// fail has the process end with an error.
+func (p *peer) fail(err error) {
+	select {
+	case p.fatal <- err:
+	default:
+	}
+}
+
+// accept serves a listener until it is closed.
+func (p *peer) accept(l net.Listener, serve func(net.Listener) error) {
+	if err := serve(l); err != nil && !errors.Is(err, net.ErrClosed) {
+		p.fail(fmt.Errorf("listener %s: %w", l.Addr(), err))
+	}
+}
+
+// wait waits for the end, then drains.
+func (p *peer) wait(ctx context.Context) error {
+	select {
+	case err := <-p.fatal:
+		p.log.Error().Err(err).Msg("this peer ends")
+		return errors.Join(err, p.close())
+	case <-ctx.Done():
+
+	}
+	p.log.Info().Dur("over", p.config.drain).Msg("draining")
+	draining, cancel := context.WithTimeout(context.Background(), p.config.drain)
+	defer cancel()
+	p.server.Drain(draining)
+	return p.close()
+}
+
+// close closes the rooms from the top down.
+func (p *peer) close() error {
+	var errs []error
+	if p.server != nil {
+		p.server.Close()
+	}
+	if p.actors != nil {
+		p.actors.Close()
+	}
+	if p.raft != nil {
+		errs = append(errs, p.raft.Close())
+	}
+	for _, l := range []net.Listener{p.client, p.admin} {
+		if l != nil {
+			if err := l.Close(); !errors.Is(err, net.ErrClosed) {
+				errs = append(errs, err)
+			}
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// clientURL is where clients reach this peer.
+func (p *peer) clientURL() string {
+	if p.config.advertiseClientURL != "" {
+		return p.config.advertiseClientURL
+	}
+	scheme := "http://"
+	if p.config.tlsCert != "" {
+		scheme = "https://"
+	}
+	return scheme + p.client.Addr().String()
+}
+
+// adminURL is where the operator reaches it.
+func (p *peer) adminURL() string { return "http://" + p.admin.Addr().String() }
+
+func (c *config) ownerShown() vera.OwnerShown {
+	if c.owner == "session" {
+		return vera.OwnerSession
+	}
+	return vera.OwnerAddress
+}
+
+// addressesFile is in the data directory and tells scripts where the peer
+// listens.
+const addressesFile = "addresses.json"
+
+func (p *peer) addressesPath() string { return filepath.Join(p.config.dataDir, addressesFile) }
