@@ -116,7 +116,7 @@ func TestAnAdminListenerThatOthersReachNeedsAToken(t *testing.T) {
 	p := &peer{dir: filepath.Join(t.TempDir(), "data"), client: "127.0.0.1:0", admin: "0.0.0.0:0"}
 	p.refusesToStart(t, "--admin-token-file")
 	token := filepath.Join(t.TempDir(), "token")
-	if err := os.WriteFile(token, []byte("much-too-secret\n"), 0o600); err != nil {
+	if err := os.WriteFile(token, []byte("much-too-secret-to-be-told\n"), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	p = startPeerAt(t, "0.0.0.0:0", "--admin-token-file", token)
@@ -124,7 +124,7 @@ func TestAnAdminListenerThatOthersReachNeedsAToken(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for header, want := range map[string]int{"": 401, "Bearer wrong": 401, "Bearer much-too-secret": 200} {
+	for header, want := range map[string]int{"": 401, "Bearer wrong": 401, "Bearer much-too-secret-to-be-told": 200} {
 		request, err := http.NewRequestWithContext(t.Context(), http.MethodGet, "http://127.0.0.1:"+port+"/sessions", nil)
 		if err != nil {
 			t.Fatal(err)

@@ -63,7 +63,7 @@ func endings() []ending {
 		{"4999", grace, bye(4999), testGrace, "expired"},
 		{"reset", grace, (*speaker).abort, testGrace, "expired"},
 		{"FIN without Close", grace, func(s *speaker) { s.conn.Close() }, testGrace, "expired"},
-		{"broken frame", grace, func(s *speaker) { _, _ = s.conn.Write([]byte{0xff, 0xff}) }, testGrace, "expired"},
+		{"broken frame", grace, func(s *speaker) { _, _ = s.conn.Write([]byte{0x81, 2, '{', '}'}) }, testGrace, "expired"},
 		{"binary message", grace, func(s *speaker) { s.frame(2, []byte("x")) }, testGrace, "expired"},
 		{"reset, grace 0", "?graceMs=0", (*speaker).abort, 0, "expired"},
 		{"1001, grace 0", "?graceMs=0", bye(1001), 0, "expired"},

@@ -50,7 +50,7 @@ func (x *proxy) accept() {
 			continue
 		}
 		// Little is kept in the kernel, so that a stop is felt at once.
-		err = errors.Join(client.(*net.TCPConn).SetWriteBuffer(4096), server.(*net.TCPConn).SetReadBuffer(4096))
+		err = errors.Join(client.(*net.TCPConn).SetWriteBuffer(64<<10), server.(*net.TCPConn).SetReadBuffer(64<<10))
 		x.mu.Lock()
 		x.pairs = append(x.pairs, client, server)
 		closed := x.closed || err != nil
@@ -69,7 +69,7 @@ func (x *proxy) accept() {
 // nor tells of an end.
 func (x *proxy) carry(to, from net.Conn, open *bool) {
 	defer to.Close()
-	buffer := make([]byte, 4096)
+	buffer := make([]byte, 32<<10)
 	for {
 		n, err := from.Read(buffer)
 		x.mu.Lock()

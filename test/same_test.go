@@ -66,7 +66,7 @@ func TestEveryWayOfReadingTellsTheSameHistory(t *testing.T) {
 	}
 	for _, r := range readers {
 		r.f.judge(t, truth, r.limit, end.ETag)
-		if len(r.f.told) < 3 {
+		if r.limit < 0 && len(r.f.told) < 3 {
 			t.Errorf("%s was told %d states", r.name, len(r.f.told))
 		}
 	}
@@ -180,10 +180,5 @@ func TestAStreamResumesSilentlyWhenNothingChanged(t *testing.T) {
 	s = listen(t, p, path, s.last)
 	if n, err = s.next(); err != nil || !n.Reset || n.ETag != third.ETag || len(n.Items) != 3 {
 		t.Errorf("the first event after a change: %s, %v", text(n), err)
-	}
-	s.stop()
-	s = listen(t, p, path, "nonsense")
-	if n, err = s.next(); err != nil || !n.Reset || len(n.Items) != 3 {
-		t.Errorf("with a Last-Event-ID that is none: %s, %v", text(n), err)
 	}
 }

@@ -57,7 +57,7 @@ func TestASlowReaderIsToldExactDifferencesThatEndInTheTrueState(t *testing.T) {
 func fill(t *testing.T, p *peer, path string) {
 	t.Helper()
 	c := call(t, p, client.Options{})
-	for range 16 {
+	for range 20 {
 		c.push(path, map[string]string{"fill": strings.Repeat("x", 60<<10)}, client.Limit(0))
 	}
 }

@@ -51,6 +51,14 @@ assert.equal(session.items[0].version, pushed.version)
 
 again.ws.close()
 assert.ok([1000, 1005].includes((await again.closed).code)) // its Close frame had no code
+// The connection that was lost is still in its grace: in doubt the grace holds.
+assert.equal((await watcher.next()).removed[0].reason, "expired")
+
+const brief = await connect()
+const item = await brief.ask({ rid: "p", action: "push", path, data: {} })
+assert.equal((await watcher.next()).added[0].version, item.version)
+brief.ws.close()
+await brief.closed
 assert.equal((await watcher.next()).removed[0].reason, "closed")
 
 const large = await connect()
