@@ -56,6 +56,7 @@ func serve(ctx context.Context, c *config, flags *pflag.FlagSet, s streams) erro
 	if p.certificate != nil {
 		go p.certificate.follow(following)
 	}
+	go trim(following)
 	go p.accept(p.client, p.server.Serve)
 	go p.accept(p.admin, p.server.ServeAdmin)
 	if err := p.announce(s); err != nil {

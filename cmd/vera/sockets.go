@@ -62,4 +62,3 @@ func readSecret(file string) (string, error) {
 	}
 	return secret, nil
 }
-
