@@ -3,7 +3,6 @@ package actors
 import (
 	"sync"
 	"sync/atomic"
-	"time"
 
 	"vera"
 	"vera/raft/state"
@@ -33,7 +32,7 @@ const refreshAfter = 256
 // also is when watches that hear nothing have kept an old state for long: they
 // then take the present one without a word.
 func (c *class) concerned(before, after *state.List) (concerned, silent bool) {
-	if before != nil && c.limit != vera.NoLimit {
+	if before != nil && c.limit != vera.NoLimit && c.path != vera.PeersPath {
 		added, updated, removed := state.Diff(before, after, c.limit)
 		if len(added)+len(updated)+len(removed) == 0 {
 			c.stale += 1 + max(0, before.Len()-after.Len())
@@ -122,18 +121,20 @@ func (c *class) notify(from, to *state.List, index, least uint64, by vera.OwnerS
 	return bytes, index
 }
 
-// encode makes a notification. The cluster's list has no differences: its
-// versions need not rise.
+// encode makes a notification. The cluster's list is always told whole: its
+// order may change alone, which no difference says.
 func (c *class) encode(from, to *state.List, index uint64, by vera.OwnerShown) []byte {
 	n := vera.Notification{Path: c.path, Index: index, ETag: to.ETag()}
-	if from != nil {
+	switch {
+	case from == nil:
+		n.Reset = true
+	case c.path == vera.PeersPath && from.ETag() != to.ETag():
+		n.Reset = true
+	default:
 		n.Added, n.Updated, n.Removed = state.Diff(from, to, c.limit)
 		if len(n.Added)+len(n.Updated)+len(n.Removed) == 0 {
 			return nil
 		}
-	}
-	if from == nil || c.path == vera.PeersPath {
-		n.Reset, n.Added, n.Updated, n.Removed = true, nil, nil, nil
 	}
 	if n.Reset || c.items {
 		n.Items = to.First(c.limit)
@@ -188,44 +189,36 @@ func (s *subscription) news(y *System, least uint64) ([]byte, uint64) {
 	}
 	bytes, at := s.class.notify(s.told, now, index, least, y.options.Owner)
 	s.told = now
-	if bytes != nil {
-		y.meters.notified(time.Duration(s.class.since.Load()), y.now())
-	}
 	return bytes, at
 }
 
 // crowd has many mailboxes emptied by few goroutines: starting one for each
 // connection that has something to read costs more than the telling.
-type crowd struct{ boxes []*mailbox }
+type crowd struct{ job }
 
 // crowdSize is how many mailboxes share a goroutine: few enough that all cores
 // have work, and that nobody waits long for the writes of those before.
 const crowdSize = 32
 
 func (c *crowd) post(b *mailbox, m message) {
-	if !b.put(m) {
+	switch {
+	case !b.put(m):
 		return
+	case c.first == nil:
+		c.first = b
+		return
+	case c.rest == nil:
+		c.rest = make([]*mailbox, 0, crowdSize-1)
 	}
-	if c.boxes == nil {
-		c.boxes = make([]*mailbox, 0, crowdSize)
-	}
-	if c.boxes = append(c.boxes, b); len(c.boxes) == crowdSize {
+	if c.rest = append(c.rest, b); len(c.rest) == cap(c.rest) {
 		c.start()
 	}
 }
 
 // start has the mailboxes emptied that have gathered.
 func (c *crowd) start() {
-	if len(c.boxes) > 0 {
-		go drainAll(c.boxes)
-		c.boxes = nil
-	}
-}
-
-func drainAll(boxes []*mailbox) {
-	for _, b := range boxes {
-		if !b.work(lendFor) {
-			go b.drain()
-		}
+	if c.first != nil {
+		c.first.kind.runners.run(c.job)
+		c.job = job{}
 	}
 }

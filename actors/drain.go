@@ -72,6 +72,7 @@ func (y *System) Close() {
 		} {
 			y.stopAll(kinds)
 		}
+		y.patiently(y.runners.stop)
 		y.meters.unregister()
 	})
 }

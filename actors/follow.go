@@ -3,6 +3,7 @@ package actors
 import (
 	"context"
 	"sync"
+	"time"
 
 	"vera"
 )
@@ -141,7 +142,10 @@ func (f *follower) news() ([]byte, uint64) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	text, index := f.subscription.news(f.system, f.told)
-	f.told = max(f.told, index)
+	if text != nil {
+		f.told = max(f.told, index)
+		f.system.meters.notified(time.Duration(f.subscription.class.since.Load()), f.system.now())
+	}
 	return text, index
 }
 

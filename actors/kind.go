@@ -13,6 +13,7 @@ type kind struct {
 	name     string // the first half of its actors' ids
 	system   *actor.ActorSystem
 	props    *actor.Props
+	runners  *runners
 	decide   func(s actor.Supervisor, f *failure) // says what becomes of an actor that failed
 	restarts atomic.Uint64
 	failures atomic.Uint64
@@ -44,8 +45,8 @@ type birth struct {
 // Self is the supervisor of what is being spawned.
 func (b *birth) Self() *actor.PID { return b.supervisor }
 
-func newKind(system *actor.ActorSystem, name string, decide func(actor.Supervisor, *failure)) *kind {
-	k := &kind{name: name, system: system, decide: decide}
+func newKind(system *actor.ActorSystem, runners *runners, name string, decide func(actor.Supervisor, *failure)) *kind {
+	k := &kind{name: name, system: system, runners: runners, decide: decide}
 	k.birth.RootContext = system.Root
 	k.props = actor.PropsFromProducer(
 		func() actor.Actor { return k.birth.who },

@@ -34,7 +34,8 @@ type memory struct {
 	index    uint64
 	sequence uint64
 	scratch  []byte
-	batches  []int // sizes of what was proposed together
+	batches  []int              // sizes of what was proposed together
+	applied  func(state.Output) // called on the log's goroutine before anybody hears
 }
 
 type proposals struct {
@@ -220,6 +221,9 @@ func (l *memory) apply(b state.Batch) state.Output {
 		if c.What == state.Detached {
 			l.time(c)
 		}
+	}
+	if l.applied != nil {
+		l.applied(out)
 	}
 	l.feed.add(out)
 	return out

@@ -101,7 +101,7 @@ func (b *mailbox) put(m message) (wake bool) {
 // post sends a message, to be handled on some other goroutine.
 func (b *mailbox) post(m message) {
 	if b.put(m) {
-		go b.drain()
+		b.kind.runners.run(job{first: b})
 	}
 }
 
@@ -110,7 +110,7 @@ func (b *mailbox) post(m message) {
 // lend returns. A handler may lend its goroutine too.
 func (b *mailbox) lend(m message) {
 	if b.put(m) && !b.work(lendFor) {
-		go b.drain()
+		b.kind.runners.run(job{first: b})
 	}
 }
 
@@ -127,7 +127,7 @@ func (b *mailbox) work(most int) (rests bool) {
 	ended := false
 	defer func() {
 		if !ended {
-			b.fail(now)
+			b.fail(now, recover())
 		}
 	}()
 	hook, fault := b.hook.Load(), b.kind.fault.Load()
@@ -232,11 +232,10 @@ func (b *mailbox) depth() int {
 
 // fail reports a handler that panicked, with the stack as it still stands, or
 // that left its goroutine, which nobody may do: then another one goes on.
-func (b *mailbox) fail(now message) {
-	reason := recover()
+func (b *mailbox) fail(now message, reason any) {
 	if reason == nil {
 		reason = "a handler left its goroutine"
-		defer func() { go b.drain() }()
+		defer func() { b.kind.runners.run(job{first: b}) }()
 	}
 	b.failure = &failure{box: b, lost: now, reason: reason, stack: debug.Stack(), restarting: b.failure != nil}
 	b.invoker.EscalateFailure(b.failure, now)
@@ -285,7 +284,7 @@ func (b *mailbox) PostSystemMessage(m any) {
 		}
 	}
 	if b.head.CompareAndSwap(nil, busy) {
-		go b.drain()
+		b.kind.runners.run(job{first: b})
 	}
 }
 

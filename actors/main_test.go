@@ -16,6 +16,7 @@ import (
 )
 
 func TestMain(m *testing.M) {
+	shared() // outside of any bubble
 	goleak.VerifyTestMain(m)
 }
 
@@ -57,7 +58,7 @@ func newSystem(t testing.TB, change ...func(*Options)) (*System, *memory) {
 				t.Errorf("%d actors of kind %s are left", n, k.name)
 			}
 		}
-		if err := l.machine.Check(); err != nil {
+		if err := l.machine.Check(); err != nil { // its goroutine has ended
 			t.Errorf("the machine: %v", err)
 		}
 	})
@@ -78,3 +79,6 @@ func eventually(t testing.TB, what string, holds func() bool) {
 		<-ticker.C
 	}
 }
+
+// pass lets time pass in a bubble.
+func pass(d time.Duration) { <-time.After(d) }

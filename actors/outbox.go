@@ -5,6 +5,7 @@ import (
 	"runtime/debug"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"vera"
 )
@@ -149,18 +150,26 @@ func (e *entrance) Pull(batch [][]byte, max int) [][]byte {
 type pull struct {
 	c           *connection
 	batch       [][]byte
-	room        int // bytes that may be added; at least one message is
-	count, size int // calls that were answered, and the bytes that they brought
+	room        int           // bytes that may be added; at least one message is
+	count, size int           // calls that were answered, and the bytes that they brought
+	clock       time.Duration // when it was looked at; 0: not yet
 	done        bool
+}
+
+// now looks at the clock once, and not at all when there is nothing to tell.
+func (p *pull) now() time.Duration {
+	if p.clock == 0 {
+		p.clock = p.c.system.now()
+	}
+	return p.clock
 }
 
 func (p *pull) run() {
 	o := &p.c.out
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	now := p.c.system.now()
 	for m := o.first; m != nil && p.room > 0; m = o.first {
-		p.add(p.c.tell(m, now))
+		p.add(p.c.tell(m, p.now()))
 		o.pop()
 		p.count++
 		p.size += m.size
@@ -168,7 +177,7 @@ func (p *pull) run() {
 	if o.tell && p.room > 0 {
 		o.tell = false
 		p.add(encoded(func(dst []byte) []byte {
-			return vera.AppendState(dst, o.suspended, p.c.safe(now))
+			return vera.AppendState(dst, o.suspended, p.c.safe(p.now()))
 		}))
 	}
 	for p.room > 0 {
@@ -177,6 +186,7 @@ func (p *pull) run() {
 			break
 		}
 		if text, index := s.news(p.c.system, o.told); text != nil {
+			p.c.system.meters.notified(time.Duration(s.class.since.Load()), p.now())
 			o.told = max(o.told, index)
 			p.add(text)
 		}

@@ -38,6 +38,7 @@ type System struct {
 	started time.Time
 	seed    maphash.Seed
 	actors  *actor.ActorSystem
+	runners *runners
 
 	kinds         kinds
 	manager       manager
@@ -88,6 +89,7 @@ func start(o Options, log journal, feed Feed, actors *actor.ActorSystem) (*Syste
 	}
 	y.manager = manager{system: y, feed: feed, read: feed.Index(), outputs: make([]state.Output, readAtOnce)}
 	y.raft.system, y.introspection.system = y, y
+	y.runners = newRunners()
 	y.makeKinds()
 	y.meters = newMeters(y)
 	if err := y.meters.register(o.Metrics); err != nil {
@@ -102,14 +104,14 @@ func start(o Options, log journal, feed Feed, actors *actor.ActorSystem) (*Syste
 
 func (y *System) makeKinds() {
 	y.kinds = kinds{
-		manager:       newKind(y.actors, "session-manager", y.endProcess),
-		shard:         newKind(y.actors, "shard", y.endProcess),
-		watchShard:    newKind(y.actors, "watch", y.endProcess),
-		session:       newKind(y.actors, "session", y.sessionFailed),
-		connection:    newKind(y.actors, "connection", y.connectionFailed),
-		watchPath:     newKind(y.actors, "watch-path", y.watchPathFailed),
-		raft:          newKind(y.actors, "raft", y.endProcess),
-		introspection: newKind(y.actors, "introspection", y.restartAlways),
+		manager:       newKind(y.actors, y.runners, "session-manager", y.endProcess),
+		shard:         newKind(y.actors, y.runners, "shard", y.endProcess),
+		watchShard:    newKind(y.actors, y.runners, "watch", y.endProcess),
+		session:       newKind(y.actors, y.runners, "session", y.sessionFailed),
+		connection:    newKind(y.actors, y.runners, "connection", y.connectionFailed),
+		watchPath:     newKind(y.actors, y.runners, "watch-path", y.watchPathFailed),
+		raft:          newKind(y.actors, y.runners, "raft", y.endProcess),
+		introspection: newKind(y.actors, y.runners, "introspection", y.restartAlways),
 	}
 }
 
