@@ -1,6 +1,7 @@
 package test
 
 import (
+	"encoding/json"
 	"fmt"
 	"slices"
 	"strconv"
@@ -133,6 +134,37 @@ func (f *follower) judge(t testing.TB, h *truth, limit int, last string) {
 	if f.etag != last {
 		t.Errorf("the last state told is %s, the list is at %s", f.etag, last)
 	}
+}
+
+// theEnd is the data of the head when nothing will change any more.
+const theEnd = `{"the":"end"}`
+
+// overture pushes the item that stays the head of a list throughout.
+func overture(t testing.TB, owner *caller, path string, h *truth) uint64 {
+	t.Helper()
+	l := owner.push(path, number(-1))
+	if err := h.record(l); err != nil {
+		t.Fatal(err)
+	}
+	return l.Version
+}
+
+// finale makes the last change of a list, to its head, which every window shows.
+func finale(t testing.TB, owner *caller, path string, head uint64, h *truth) client.Listing {
+	t.Helper()
+	l, err := owner.Update(within(t, patience), path, head, json.RawMessage(theEnd))
+	if err == nil {
+		err = h.record(l)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	return l
+}
+
+// ended says whether the last change was told.
+func (f *follower) ended() bool {
+	return f != nil && len(f.known) > 0 && string(f.known[0].Data) == theEnd
 }
 
 // etag returns an etag as the number that it is.

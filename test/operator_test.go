@@ -85,6 +85,16 @@ func TestADataDirectoryInUseIsRefused(t *testing.T) {
 	}
 }
 
+func TestADataDirectoryOfAnotherPeerIsRefused(t *testing.T) {
+	t.Parallel()
+	p := startPeer(t, "--name", "one")
+	if err := p.terminate(); err != nil {
+		t.Fatal(err)
+	}
+	(&peer{dir: p.dir, flags: []string{"--name", "two"}}).refusesToStart(t, p.dir, "one", "two")
+	p.restart(t)
+}
+
 func TestASecretThatOthersMayReadIsRefused(t *testing.T) {
 	t.Parallel()
 	p := startPeer(t)

@@ -1,7 +1,6 @@
 package test
 
 import (
-	"encoding/json"
 	"fmt"
 	"math/rand/v2"
 	"strings"
@@ -19,17 +18,11 @@ type reader struct {
 	f     *follower
 }
 
-// The last change is made to the head, which every window shows.
-const theEnd = `{"the":"end"}`
-
 func TestEveryWayOfReadingTellsTheSameHistory(t *testing.T) {
 	t.Parallel()
 	p, path, truth := shared(t), here(t), newTruth()
 	owner := call(t, p, client.Options{})
-	head := owner.push(path, number(-1)) // stays throughout
-	if err := truth.record(head); err != nil {
-		t.Fatal(err)
-	}
+	head := overture(t, owner, path, truth)
 	readers := []*reader{
 		{name: "WebSocket", limit: -1}, {name: "long poll", limit: -1}, {name: "long poll of the head", limit: 1},
 		{name: "events", limit: -1}, {name: "events of two", limit: 2}, {name: "events with resumes", limit: -1},
@@ -53,13 +46,7 @@ func TestEveryWayOfReadingTellsTheSameHistory(t *testing.T) {
 		})
 	}
 	storm(t, p, path, 3, 60, truth)
-	end, err := owner.Update(within(t, patience), path, head.Version, json.RawMessage(theEnd))
-	if err == nil {
-		err = truth.record(end)
-	}
-	if err != nil {
-		t.Error(err)
-	}
+	end := finale(t, owner, path, head, truth)
 	all.Wait()
 	if t.Failed() {
 		return
@@ -72,11 +59,6 @@ func TestEveryWayOfReadingTellsTheSameHistory(t *testing.T) {
 	}
 }
 
-// done says whether the last change was told.
-func (r *reader) done() bool {
-	return r.f != nil && len(r.f.known) > 0 && string(r.f.known[0].Data) == theEnd
-}
-
 func (r *reader) byWebSocket(t *testing.T, p *peer, path string) error {
 	c, err := tryCall(t, p, client.Options{Queue: 10_000})
 	if err != nil {
@@ -86,7 +68,7 @@ func (r *reader) byWebSocket(t *testing.T, p *peer, path string) error {
 	if err != nil {
 		return err
 	}
-	for r.f = follow(l); !r.done(); {
+	for r.f = follow(l); !r.f.ended(); {
 		n, err := w.Next(within(t, 4*patience))
 		if err == nil {
 			err = r.f.take(n)
@@ -100,7 +82,7 @@ func (r *reader) byWebSocket(t *testing.T, p *peer, path string) error {
 
 func (r *reader) byLongPoll(t *testing.T, p *peer, path string) error {
 	etag := ""
-	for !r.done() {
+	for !r.f.ended() {
 		var options []client.Option
 		if etag != "" {
 			options = append(options, client.IfNoneMatch(etag), client.Wait(2*time.Second))
@@ -148,7 +130,7 @@ func (r *reader) byEvents(t *testing.T, p *peer, path string, random *rand.Rand)
 		if err := r.f.take(told); err != nil {
 			return err
 		}
-		if r.done() {
+		if r.f.ended() {
 			return nil
 		}
 		if strings.HasSuffix(r.name, "resumes") && random.IntN(3) == 0 {
