@@ -7,6 +7,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"syscall"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/collectors"
@@ -70,10 +71,10 @@ func serve(ctx context.Context, c *config, flags *pflag.FlagSet, s streams) erro
 func (p *peer) open() (err error) {
 	c := p.config
 	if p.client, err = net.Listen("tcp", c.clientAddr); err != nil {
-		return fmt.Errorf("--client-addr: %w", err)
+		return addressError("client-addr", err)
 	}
 	if p.admin, err = net.Listen("tcp", c.adminAddr); err != nil {
-		return fmt.Errorf("--admin-addr: %w", err)
+		return addressError("admin-addr", err)
 	}
 	if c.tlsCert != "" {
 		if p.certificate, err = loadCertificate(c.tlsCert, c.tlsKey, p.log); err != nil {
@@ -94,6 +95,14 @@ func (p *peer) open() (err error) {
 	}
 	p.server, err = p.openSockets()
 	return err
+}
+
+// addressError says what to do about an address that can't be listened on.
+func addressError(flag string, err error) error {
+	if errors.Is(err, syscall.EADDRINUSE) {
+		return fmt.Errorf("--%s: %w\nIs another peer running? Choose another address, such as 127.0.0.1:0", flag, err)
+	}
+	return fmt.Errorf("--%s: %w", flag, err)
 }
 
 // fail has the process end with an error.
@@ -120,7 +129,7 @@ func (p *peer) wait(ctx context.Context) error {
 	case <-ctx.Done():
 
 	}
-	p.log.Info().Dur("over", p.config.drain).Msg("draining")
+	p.log.Info().Stringer("over", p.config.drain).Msg("draining")
 	draining, cancel := context.WithTimeout(context.Background(), p.config.drain)
 	defer cancel()
 	p.server.Drain(draining)
