@@ -73,8 +73,7 @@ func (v *visit) poll(read vera.Read, last vera.Listing, wait time.Duration) (ver
 	defer cancel()
 	ctx, cancel = context.WithTimeout(ctx, wait)
 	defer cancel()
-	read.Since, read.MinIndex = last.Index, 0
-	follower, err := v.site.service.Follow(ctx, read)
+	follower, err := v.site.service.Follow(ctx, vera.Read{Path: read.Path, Limit: vera.NoLimit, Since: last.Index})
 	if err != nil {
 		return last, v.timeUp(ctx, err)
 	}

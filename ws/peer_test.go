@@ -90,6 +90,7 @@ func (p *peer) listen(t testing.TB, serve func(net.Listener) error) string {
 	done := make(chan error, 1)
 	go func() { done <- serve(l) }()
 	t.Cleanup(func() {
+		p.server.Close()
 		if err := <-done; err != nil {
 			t.Error(err)
 		}
@@ -281,9 +282,9 @@ func (p *peer) unharmed(t *testing.T) {
 	t.Helper()
 	before := runtime.NumGoroutine()
 	t.Cleanup(func() {
-		if alive := ask(t, p.addr, p.get("/data/alive", "Connection: close")); alive.StatusCode != 200 {
-			t.Errorf("the peer answers %d", alive.StatusCode)
-		}
+		until(t, "the peer serves", func() bool {
+			return ask(t, p.addr, p.get("/data/alive", "Connection: close")).StatusCode == 200
+		})
 		until(t, "goroutines and connections are back", func() bool {
 			p.server.crowd.mu.Lock()
 			defer p.server.crowd.mu.Unlock()

@@ -48,6 +48,7 @@ type site struct {
 	secure   *tls.Config
 	token    string // needed of everybody; "": none
 	http     *http.Server
+	listener net.Listener
 }
 
 type guardKey struct{}
@@ -108,7 +109,7 @@ func isLoopback(a net.Addr) bool {
 func (s *Server) serve(l net.Listener, at *site) error {
 	protocols := new(http.Protocols)
 	protocols.SetHTTP1(true)
-	at.http = &http.Server{
+	at.listener, at.http = l, &http.Server{
 		Handler:                      at,
 		Protocols:                    protocols,
 		DisableGeneralOptionsHandler: true,
@@ -125,7 +126,7 @@ func (s *Server) serve(l net.Listener, at *site) error {
 	}
 	s.sites = append(s.sites, at)
 	s.mu.Unlock()
-	if err := at.http.Serve(&listener{l, at}); !errors.Is(err, http.ErrServerClosed) {
+	if err := at.http.Serve(&listener{l, at}); !errors.Is(err, http.ErrServerClosed) && !errors.Is(err, net.ErrClosed) {
 		return fmt.Errorf("ws: %w", err)
 	}
 	return nil
@@ -182,13 +183,17 @@ const drained = 0.9
 // the time until ctx's deadline. It returns when all are gone or ctx is done.
 // The admin listener goes on.
 func (s *Server) Drain(ctx context.Context) {
+	clients := s.all(false)
+	for _, at := range clients {
+		_ = at.listener.Close()
+	}
 	s.goAway()
 	var over time.Duration
 	if deadline, ok := ctx.Deadline(); ok {
 		over = time.Duration(float64(time.Until(deadline)) * drained)
 	}
 	var wg sync.WaitGroup
-	for _, at := range s.all(false) {
+	for _, at := range clients {
 		wg.Go(func() { _ = at.http.Shutdown(ctx) })
 	}
 	s.sockets.Drain(ctx, over, vera.CloseGoingAway, "this peer is going away")

@@ -179,16 +179,19 @@ func (g *Group) Drain(ctx context.Context, over time.Duration, code vera.CloseCo
 }
 
 // Close cuts all sockets off and waits until their connections were told and
-// all goroutines are gone.
+// all goroutines are gone. It may be called again.
 func (g *Group) Close() {
 	g.mu.Lock()
+	first := !g.closed
 	g.closed = true
 	g.mu.Unlock()
 	for _, s := range g.sockets() {
 		s.end(vera.EndedLost)
 		s.wire.cut()
 	}
-	g.clock.close()
+	if first {
+		g.clock.close()
+	}
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	for g.running > 0 || len(g.live) > 0 {
