@@ -8,7 +8,7 @@ import (
 )
 
 const (
-	trimEvery = 20 * time.Second
+	trimEvery = 15 * time.Second
 	trimLeast = 4 << 20 // bytes to be had before it is worth a collection
 )
 
