@@ -47,7 +47,7 @@ type ending struct {
 
 const (
 	testGrace     = 600 * time.Millisecond
-	testHeartbeat = 400 * time.Millisecond
+	testHeartbeat = 800 * time.Millisecond // more than slack: a third heartbeat would be seen
 )
 
 func endings() []ending {
