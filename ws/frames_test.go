@@ -24,20 +24,17 @@ func part(op gobwas.OpCode, payload string) []byte {
 	return gobwas.MustCompileFrame(gobwas.MaskFrame(gobwas.NewFrame(op, false, []byte(payload))))
 }
 
-// TestHostileFrames sends what no client should, through the whole server. What
-// exactly a frame may be is tested in ws/socket.
-func TestHostileFrames(t *testing.T) {
-	p := newPeer(t, func(o *Options) {
-		o.Limits.Message = 1000
-		o.Limits.RestFor = 300 * time.Millisecond
-	})
+// hostileFrame is what a client sends, and the close code that it must get.
+type hostileFrame struct {
+	send []byte
+	code gobwas.StatusCode
+}
+
+func hostileFrames() map[string]hostileFrame {
 	text, more := gobwas.OpText, gobwas.OpContinuation
 	reserved := frameOf(text, "x")
 	reserved[0] |= 0x40
-	for name, test := range map[string]struct {
-		send []byte
-		code gobwas.StatusCode
-	}{
+	return map[string]hostileFrame{
 		"unmasked":                         {[]byte("\x81\x01x"), 1002},
 		"reserved bit":                     {reserved, 1002},
 		"opcode 3":                         {frameOf(3, ""), 1002},
@@ -71,7 +68,17 @@ func TestHostileFrames(t *testing.T) {
 		"close 1001":                       {closeOf(1001, ""), 1001},
 		"close, then more data":            {slices.Concat(closeOf(1000, ""), frameOf(text, "x"), frameOf(gobwas.OpBinary, "y")), 1000},
 		"what is no frame after an answer": {append(frameOf(text, `{"rid":1,"action":"ping"}`), 0x8f, 0x80), 1002},
-	} {
+	}
+}
+
+// TestHostileFrames sends what no client should, through the whole server. What
+// exactly a frame may be is tested in ws/socket.
+func TestHostileFrames(t *testing.T) {
+	p := newPeer(t, func(o *Options) {
+		o.Limits.Message = 1000
+		o.Limits.RestFor = 300 * time.Millisecond
+	})
+	for name, test := range hostileFrames() {
 		t.Run(name, func(t *testing.T) {
 			p.unharmed(t)
 			before := len(p.ended())

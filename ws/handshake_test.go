@@ -4,6 +4,7 @@ import (
 	"encoding/base64"
 	"fmt"
 	"net/http"
+	"net/netip"
 	"regexp"
 	"strings"
 	"testing"
@@ -256,11 +257,32 @@ func TestWhatAClientChooses(t *testing.T) {
 	}
 }
 
-// asJar keeps a browser's jar honest: net/http parses what we set.
 func TestTheCookieIsOneThatBrowsersTake(t *testing.T) {
-	p := newPeer(t, nil)
-	cookies := ask(t, p.addr, p.get("/session")).Cookies()
-	if len(cookies) != 1 || cookies[0].Valid() != nil || !cookies[0].HttpOnly || cookies[0].SameSite != http.SameSiteLaxMode || cookies[0].Path != "/" {
-		t.Errorf("%v", cookies)
+	proxied := func(o *Options) { o.Proxies = []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")} }
+	for name, test := range map[string]struct {
+		change func(o *Options)
+		header string
+		set    string // but for its value
+	}{
+		"plain":               {nil, "X: y", "vera-abcdefgh=; Path=/; HttpOnly; SameSite=Lax"},
+		"said to be secure":   {nil, "X-Forwarded-Proto: https", "vera-abcdefgh=; Path=/; HttpOnly; SameSite=Lax"},
+		"secure by the proxy": {proxied, "X-Forwarded-Proto: https", "__Host-vera-abcdefgh=; Path=/; HttpOnly; Secure; SameSite=Lax"},
+		"plain by the proxy":  {proxied, "X-Forwarded-Proto: http", "vera-abcdefgh=; Path=/; HttpOnly; SameSite=Lax"},
+		"a domain":            {func(o *Options) { proxied(o); o.CookieDomain = "vera.example" }, "X-Forwarded-Proto: https", "vera-abcdefgh=; Path=/; Domain=vera.example; HttpOnly; Secure; SameSite=Lax"},
+		"pages of other sites": {func(o *Options) { proxied(o); o.CookieSameSite = http.SameSiteNoneMode }, "X-Forwarded-Proto: https",
+			"__Host-vera-abcdefgh=; Path=/; HttpOnly; Secure; SameSite=None; Partitioned"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			p := newPeer(t, test.change)
+			for _, answer := range []reply{ask(t, p.addr, p.get("/session", test.header)), p.connect(t, "", test.header).reply} {
+				set, cookies := answer.Header.Get("Set-Cookie"), answer.Cookies()
+				if len(cookies) != 1 || cookies[0].Valid() != nil || strings.Replace(set, cookies[0].Value, "", 1) != test.set {
+					t.Errorf("%s, want %s", set, test.set)
+				}
+				if again := ask(t, p.addr, p.get("/session", test.header, "Cookie: "+strings.Split(set, ";")[0])); again.Header.Get("Set-Cookie") != "" {
+					t.Error("not known again")
+				}
+			}
+		})
 	}
 }

@@ -14,6 +14,8 @@ import (
 	"net"
 	"net/netip"
 	"strings"
+	"sync/atomic"
+	"syscall"
 	"testing"
 	"time"
 
@@ -304,5 +306,30 @@ func TestARefusalOfTheServiceIsToldBeforeTheUpgrade(t *testing.T) {
 	ask(t, p.addr, p.upgrade("")).refused(t, 500, vera.InternalError)
 	if logged := p.logged.String(); !strings.Contains(logged, "unexpected EOF") {
 		t.Errorf("not logged: %s", logged)
+	}
+}
+
+// exhausted is a listener that has no descriptors left for a while.
+type exhausted struct {
+	net.Listener
+	fails atomic.Int32
+}
+
+func (l *exhausted) Accept() (net.Conn, error) {
+	if l.fails.Add(-1) >= 0 {
+		return nil, &net.OpError{Op: "accept", Err: syscall.EMFILE}
+	}
+	return l.Listener.Accept()
+}
+
+func TestDescriptorsThatRanOutAreWaitedFor(t *testing.T) {
+	p := newPeer(t, nil)
+	addr := p.listen(t, func(l net.Listener) error {
+		without := &exhausted{Listener: l}
+		without.fails.Store(3)
+		return p.server.Serve(without)
+	})
+	if answer := ask(t, addr, p.get("/data/x")); answer.StatusCode != 200 {
+		t.Error(answer)
 	}
 }

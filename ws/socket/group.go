@@ -4,6 +4,7 @@ import (
 	"context"
 	"net"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"vera"
@@ -33,8 +34,9 @@ type Group struct {
 	idle    sync.Cond // running and live are 0
 	live    map[*Socket]struct{}
 	running int // goroutines
-	made    uint64
 	closed  bool
+
+	made atomic.Uint64 // sockets
 }
 
 // New returns an empty group. It must be closed.
@@ -83,11 +85,7 @@ func (g *Group) Socket(heartbeat time.Duration) *Socket {
 	s.entry.Value = s
 	s.due.Store(int64(never))
 	s.writing.Store(busy)
-	g.mu.Lock()
-	g.made++
-	n := g.made
-	g.mu.Unlock()
-	s.pingAfter = heartbeat - time.Duration(float64(heartbeat/8)*spread(n))
+	s.pingAfter = heartbeat - time.Duration(float64(heartbeat/8)*spread(g.made.Add(1)))
 	return s
 }
 
