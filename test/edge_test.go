@@ -18,7 +18,7 @@ func TestComingBackAtTheLastMomentIsAllOrNothing(t *testing.T) {
 	var all sync.WaitGroup
 	var mu sync.Mutex
 	outcomes := map[bool]int{}
-	for n := range 60 {
+	for n := range long(60) {
 		late := time.Duration(rand.IntN(60)-25) * time.Millisecond
 		all.Go(func() {
 			c, err := tryCall(t, p, client.Options{Grace: grace})
@@ -126,7 +126,7 @@ func TestNewOptionsOfAWatchHoldForEveryConnectionOfTheSession(t *testing.T) {
 			}
 		}
 	}()
-	storm(t, p, path, 3, 60, truth)
+	storm(t, p, path, 3, long(60), truth)
 	close(stop)
 	if err := <-changed; err != nil {
 		t.Fatal(err)

@@ -3,6 +3,7 @@ package test
 import (
 	"encoding/json"
 	"fmt"
+	"os"
 	"slices"
 	"strconv"
 	"strings"
@@ -134,6 +135,14 @@ func (f *follower) judge(t testing.TB, h *truth, limit int, last string) {
 	if f.etag != last {
 		t.Errorf("the last state told is %s, the list is at %s", f.etag, last)
 	}
+}
+
+// long returns n, or ten times as much with VERA_SOAK=1.
+func long(n int) int {
+	if os.Getenv("VERA_SOAK") == "1" {
+		return 10 * n
+	}
+	return n
 }
 
 // theEnd is the data of the head when nothing will change any more.

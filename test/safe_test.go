@@ -158,13 +158,13 @@ func (l *pledge) witness(t *testing.T, p *peer, path string, end time.Time) (rem
 // these may run beside others.
 func TestSafeIsNeverBroken(t *testing.T) {
 	t.Parallel()
-	for _, restarts := range []int{0, 3} {
+	for _, restarts := range []int{0, long(3)} {
 		t.Run(fmt.Sprintf("restarts=%d", restarts), func(t *testing.T) {
 			t.Parallel()
 			p, path := startPeer(t, "--failover-grace", "1500ms"), here(t)
 			l := &pledge{until: map[uint64]time.Time{}}
 			start := time.Now()
-			end := start.Add(12 * time.Second)
+			end := start.Add(time.Duration(long(12)) * time.Second)
 			var all sync.WaitGroup
 			for n := range 24 {
 				random := rand.New(rand.NewPCG(uint64(n), uint64(restarts)))

@@ -45,7 +45,7 @@ func TestEveryWayOfReadingTellsTheSameHistory(t *testing.T) {
 			}
 		})
 	}
-	storm(t, p, path, 3, 60, truth)
+	storm(t, p, path, 3, long(60), truth)
 	end := finale(t, owner, path, head, truth)
 	all.Wait()
 	if t.Failed() {

@@ -177,7 +177,9 @@ func TestActionCloseEndsTheSessionForAllItsConnections(t *testing.T) {
 	if _, reason := w.removal(item.Version); reason != "closed" {
 		t.Errorf("reason %q", reason)
 	}
-	if s := call(t, p, client.Options{Cookie: first.Cookie()}).session(); s.Resumed {
+	again := call(t, p, client.Options{Cookie: first.Cookie(), Grace: 100 * time.Millisecond})
+	again.push(path, number(2))
+	if s := again.session(); s.Resumed || s.GraceMs != 100 {
 		t.Errorf("came back as %s", text(s))
 	}
 }

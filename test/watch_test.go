@@ -67,7 +67,7 @@ func TestEveryWatcherIsToldOnlyStatesTheListHadInOrderToTheLast(t *testing.T) {
 		}
 		watchers = append(watchers, call(t, p, client.Options{Queue: 10_000}).watch(path, options...))
 	}
-	storm(t, p, path, 4, 80, truth)
+	storm(t, p, path, 4, long(80), truth)
 	end := finale(t, owner, path, head, truth)
 	for n, w := range watchers {
 		f := follow(w.began)
