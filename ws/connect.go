@@ -103,8 +103,7 @@ func (v *visit) connect() error {
 		connection.Closed(vera.EndedLost)
 		return nil
 	}
-	site := v.site
-	s.Start(connection, conn, response, rest, func() { site.leave(counted) })
+	s.Start(connection, conn, response, rest, v.site.leaver(counted))
 	return nil
 }
 

@@ -59,6 +59,15 @@ func (s *site) leave(counted netip.Addr) {
 	}
 }
 
+// leaver returns what is to be called when a connection leaves, without memory
+// of its own if it can.
+func (s *site) leaver(counted netip.Addr) func() {
+	if s.Limits.AddressConnections == 0 {
+		return s.anyone
+	}
+	return func() { s.leave(counted) }
+}
+
 // client returns the address that the connection comes from, as far as this
 // peer or a PROXY header can tell. It is not valid for what has no IP address.
 func (g *guard) client() netip.Addr {

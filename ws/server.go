@@ -8,6 +8,7 @@ import (
 	"log"
 	"net"
 	"net/http"
+	"net/netip"
 	"slices"
 	"sync"
 	"time"
@@ -49,6 +50,7 @@ type site struct {
 	token    string // needed of everybody; "": none
 	http     *http.Server
 	listener net.Listener
+	anyone   func() // leave for a connection that is counted for no address
 }
 
 type guardKey struct{}
@@ -109,6 +111,7 @@ func isLoopback(a net.Addr) bool {
 func (s *Server) serve(l net.Listener, at *site) error {
 	protocols := new(http.Protocols)
 	protocols.SetHTTP1(true)
+	at.anyone = func() { at.leave(netip.Addr{}) }
 	at.listener, at.http = l, &http.Server{
 		Handler:                      at,
 		Protocols:                    protocols,

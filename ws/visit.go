@@ -145,7 +145,7 @@ func (v *visit) checkVersion() error {
 func (v *visit) fail(err error) {
 	status, told := v.explain(err)
 	if status == 0 {
-		return
+		panic(http.ErrAbortHandler) // an empty answer would be taken for one
 	}
 	if status == 429 || status == 503 {
 		v.w.Header().Set("Retry-After", "1")

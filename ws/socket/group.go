@@ -85,15 +85,15 @@ func (g *Group) Socket(heartbeat time.Duration) *Socket {
 	s.entry.Value = s
 	s.due.Store(int64(never))
 	s.writing.Store(busy)
-	s.pingAfter = heartbeat - time.Duration(float64(heartbeat/8)*spread(g.made.Add(1)))
+	s.early = spread(g.made.Add(1))
 	return s
 }
 
-// spread gives the nth socket a place between 0 and 1, such that the places
-// of any that follow one another lie far apart: multiples of the golden ratio.
-func spread(n uint64) float64 {
+// spread gives the nth socket a place from 0 to 255, such that the places of
+// any that follow one another lie far apart: multiples of the golden ratio.
+func spread(n uint64) uint8 {
 	const golden = 0x9e3779b97f4a7c15
-	return float64(n*golden>>11) / (1 << 53)
+	return uint8(n * golden >> 56)
 }
 
 // Start gives the socket its connection, on both sides. first is written before
@@ -119,7 +119,7 @@ func (s *Socket) Start(c vera.Connection, conn net.Conn, first, rest []byte, gon
 	s.life.Store(int64(now))
 	s.out = g.outs.Get().(*outgoing)
 	s.out.buffer = append(s.out.buffer, first...)
-	g.clock.add(s, now+s.pingAfter)
+	g.clock.add(s, now+s.pingAfter())
 	s.flush(false)
 	s.wire.read(rest)
 }

@@ -64,7 +64,7 @@ func (s *Socket) judgeSilence(now time.Duration) time.Duration {
 	life := s.life.Load()
 	if s.gate.Load() == paused || time.Duration(life) > now+stalled {
 		s.life.CompareAndSwap(life, int64(now))
-		return now + s.pingAfter
+		return now + s.pingAfter()
 	}
 	silence := now - time.Duration(life)
 	switch {
@@ -74,9 +74,9 @@ func (s *Socket) judgeSilence(now time.Duration) time.Duration {
 		return never
 	case silence >= 2*s.heartbeat:
 		s.life.CompareAndSwap(life, int64(now))
-		return now + s.pingAfter
-	case silence < s.pingAfter:
-		return time.Duration(life) + s.pingAfter
+		return now + s.pingAfter()
+	case silence < s.pingAfter():
+		return time.Duration(life) + s.pingAfter()
 	case s.pinged != life:
 		s.pinged = life
 		s.mu.Lock()
@@ -85,4 +85,10 @@ func (s *Socket) judgeSilence(now time.Duration) time.Duration {
 		s.Wake()
 	}
 	return time.Duration(life) + 2*s.heartbeat
+}
+
+// pingAfter is how long a client may be silent before it is pinged: up to an
+// eighth less than a heartbeat, so that pings spread.
+func (s *Socket) pingAfter() time.Duration {
+	return s.heartbeat - s.heartbeat/8*time.Duration(s.early)/256
 }

@@ -84,7 +84,10 @@ func (s *Socket) Resume() {
 // answered, RFC 6455 section 5.5.3.
 func (s *Socket) answer(payload []byte) {
 	s.mu.Lock()
-	s.pong, s.ponged = append(s.pong[:0], payload...), true
+	if s.pong == nil {
+		s.pong = new(pong)
+	}
+	s.pong.size = copy(s.pong.payload[:], payload)
 	s.mu.Unlock()
 	s.Wake()
 }

@@ -19,10 +19,13 @@ type Socket struct {
 
 	// Of the goroutine that reads.
 	parser   frame.Parser
-	deaf     bool          // what comes has no meaning any more
-	frame    uint32        // which frame began at frameSince
-	controls int           // control frames since window
 	window   time.Duration // a moment
+	controls uint32        // control frames since window
+	frame    uint32        // which frame began at frameSince
+	deaf     bool          // what comes has no meaning any more
+
+	over  bool  // of the clock: the socket is gone
+	early uint8 // of the clock: see pingAfter
 
 	out *outgoing // of the goroutine that writes; nil when all is written
 
@@ -39,21 +42,24 @@ type Socket struct {
 
 	mu     sync.Mutex
 	stage  stage
+	heard  bool           // nothing more is expected from the client
+	down   bool           // the wire was shut
+	ping   bool           // to be sent
 	code   vera.CloseCode // of the Close frame that is to be sent
 	reason string
-	heard  bool // nothing more is expected from the client
-	down   bool // the wire was shut
-	ping   bool // to be sent
-	pong   []byte
-	ponged bool // pong is to be sent
+	pong   *pong // to be sent
 
 	// Of the clock.
 	heartbeat time.Duration
-	pingAfter time.Duration // of silence; up to an eighth earlier than a heartbeat, so that pings spread
-	pinged    int64         // the sign of life after which a ping was sent
+	pinged    int64 // the sign of life after which a ping was sent
 	entry     wheel.Entry[*Socket]
 	due       atomic.Int64
-	over      bool
+}
+
+// pong is the answer to a ping that came.
+type pong struct {
+	size    int
+	payload [125]byte
 }
 
 // stage is how far the closing is.

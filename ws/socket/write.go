@@ -207,14 +207,14 @@ func (s *Socket) control(o *outgoing) stage {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.stage < last {
-		if s.ponged {
-			o.buffer = frame.Append(o.buffer, frame.OpPong, s.pong)
+		if s.pong != nil {
+			o.buffer = frame.Append(o.buffer, frame.OpPong, s.pong.payload[:s.pong.size])
 		}
 		if s.ping {
 			o.buffer = frame.AppendHeader(o.buffer, frame.OpPing, 0)
 		}
 	}
-	s.ping, s.ponged, s.pong = false, false, nil
+	s.ping, s.pong = false, nil
 	return s.stage
 }
 
