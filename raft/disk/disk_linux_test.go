@@ -1,6 +1,7 @@
 package disk
 
 import (
+	"bytes"
 	"errors"
 	"os"
 	"path/filepath"
@@ -8,6 +9,7 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+	"time"
 )
 
 // resident is the process's resident memory in KB.
@@ -115,4 +117,37 @@ func BenchmarkMemory(b *testing.B) {
 		size += info.Size()
 	}
 	b.ReportMetric(float64(size>>10)/float64(b.N), "file-KB/op")
+}
+
+// BenchmarkSync is why a segment is filled with zeros before it is used: 4 KiB written and synced into three kinds of file.
+func BenchmarkSync(b *testing.B) {
+	const size, room = 4 << 10, 32 << 20
+	for name, prepare := range map[string]func(f *os.File) error{
+		"growing":   func(*os.File) error { return nil },
+		"allocated": func(f *os.File) error { return syscall.Fallocate(int(f.Fd()), 0, 0, room) },
+		"zeroed":    func(f *os.File) error { return zero(f, 0, room) },
+	} {
+		b.Run(name, func(b *testing.B) {
+			f, err := os.Create(filepath.Join(b.TempDir(), "file"))
+			must(b, err, prepare(f), f.Sync())
+			defer f.Close()
+			block := bytes.Repeat([]byte{'x'}, size)
+			var took []time.Duration
+			at := int64(0)
+			for b.Loop() {
+				if at == room { // as new again
+					b.StopTimer()
+					must(b, f.Truncate(0), prepare(f), f.Sync())
+					at = 0
+					b.StartTimer()
+				}
+				began := time.Now()
+				_, err := f.WriteAt(block, at)
+				must(b, err, syncData(f))
+				took = append(took, time.Since(began))
+				at += size
+			}
+			report(b, took)
+		})
+	}
 }

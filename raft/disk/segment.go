@@ -123,7 +123,8 @@ func blank(dir string, size int64) (*os.File, error) {
 	return f, nil
 }
 
-// zero writes zeros from one offset to another.
+// zero writes zeros from one offset to another, and syncs them piece by piece: a batch in another file, that is being
+// synced meanwhile, waits for one piece at most.
 func zero(f *os.File, from, to int64) error {
 	zeros := make([]byte, min(zeroBytes, max(to-from, 0)))
 	for from < to {
@@ -132,6 +133,9 @@ func zero(f *os.File, from, to int64) error {
 			return err
 		}
 		from += int64(n)
+		if err := syncData(f); err != nil {
+			return err
+		}
 	}
 	return nil
 }
