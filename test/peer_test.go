@@ -133,6 +133,7 @@ type peer struct {
 	flags         []string
 	log           *journal
 	client, admin string // addresses, kept over restarts
+	listens       bool   // the addresses are those in use
 
 	cmd    *exec.Cmd
 	exited chan struct{} // closed when cmd is over
@@ -200,7 +201,10 @@ func (p *peer) start() error {
 	defer patience.Stop()
 	select {
 	case l := <-p.log.heard:
-		p.client, p.admin = l.Client, l.Admin
+		if p.listens { // others may be reading where
+			return nil
+		}
+		p.client, p.admin, p.listens = l.Client, l.Admin, true
 		return nil
 	case <-exited:
 		return fmt.Errorf("the peer did not start: %w\n%s", p.failed, p.log.tail(30))
