@@ -110,7 +110,7 @@ func (v *visit) untilDrain() (context.Context, context.CancelFunc) {
 func (v *visit) tellStatus(l vera.Listing) {
 	header, status := v.w.Header(), v.site.service.Status()
 	header.Set("Cache-Control", "no-cache")
-	header.Set("ETag", `"`+strconv.FormatUint(l.ETag, 10)+`"`)
+	header["ETag"] = []string{`"` + strconv.FormatUint(l.ETag, 10) + `"`} // as RFC 9110 spells it, and net/http does not
 	header.Set("Vera-Index", strconv.FormatUint(l.Index, 10))
 	v.tellLeader(status)
 }
