@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -125,6 +126,39 @@ func TestLimitsOfConnectionsAreFlags(t *testing.T) {
 		refusedWith(t, err, http.StatusTooManyRequests, "2")
 		call(t, p, client.Options{})
 	})
+}
+
+func TestFewDescriptorsCostConnectionsAndNothingElse(t *testing.T) {
+	t.Parallel()
+	const descriptors = 200
+	p, path := &peer{dir: filepath.Join(t.TempDir(), "data"), descriptors: descriptors}, here(t)
+	p.launch(t)
+	first := call(t, p, client.Options{})
+	var held []*caller
+	turnedAway := 0
+	for n := range 2 * descriptors {
+		c, err := tryCall(t, p, client.Options{})
+		if err != nil {
+			refusedWith(t, err, http.StatusServiceUnavailable, "")
+			turnedAway++
+			continue
+		}
+		if held = append(held, c); n%10 == 0 {
+			c.push(path, number(n))
+		}
+	}
+	if len(held) < descriptors/2 || turnedAway == 0 {
+		t.Errorf("of %d connections %d were let in and %d turned away", 2*descriptors, len(held), turnedAway)
+	}
+	for n := range 20 { // the log needs files as well
+		first.push(path, number(n), client.Limit(0))
+	}
+	for _, c := range held {
+		if err := c.Close(); err != nil {
+			t.Error(err)
+		}
+	}
+	call(t, p, client.Options{}).push(path, number(0))
 }
 
 func TestLimitsOfARequestHeadAreFlags(t *testing.T) {

@@ -131,6 +131,7 @@ func (j *journal) alarm() string {
 type peer struct {
 	dir           string
 	flags         []string
+	descriptors   int // that its process may open; 0: as many as this one
 	log           *journal
 	client, admin string // addresses, kept over restarts
 	listens       bool   // the addresses are those in use
@@ -151,6 +152,13 @@ func startPeer(t testing.TB, flags ...string) *peer {
 func startPeerAt(t testing.TB, adminAddr string, flags ...string) *peer {
 	t.Helper()
 	p := &peer{dir: filepath.Join(t.TempDir(), "data"), flags: flags, client: "127.0.0.1:0", admin: adminAddr}
+	p.launch(t)
+	return p
+}
+
+// launch starts p for as long as the test runs.
+func (p *peer) launch(t testing.TB) {
+	t.Helper()
 	t.Cleanup(func() {
 		if err := p.finish(); err != nil {
 			t.Error(err)
@@ -162,7 +170,6 @@ func startPeerAt(t testing.TB, adminAddr string, flags ...string) *peer {
 	if err := p.start(); err != nil {
 		t.Fatal(err)
 	}
-	return p
 }
 
 // prepare returns the command that serves p's data directory.
@@ -176,6 +183,10 @@ func (p *peer) prepare() (*exec.Cmd, error) {
 	}
 	args := []string{"serve", "--data-dir", p.dir, "--client-addr", cmp.Or(p.client, "127.0.0.1:0"), "--admin-addr", cmp.Or(p.admin, "127.0.0.1:0"), "--drain", "500ms"}
 	cmd := exec.Command(bin, append(args, p.flags...)...)
+	if p.descriptors != 0 {
+		line := fmt.Sprintf(`ulimit -n %d && exec "$0" "$@"`, p.descriptors)
+		cmd = exec.Command("sh", append([]string{"-c", line, bin}, cmd.Args[1:]...)...)
+	}
 	cmd.Env = append(os.Environ(), "GORACE=halt_on_error=1 exitcode=66")
 	cmd.Stderr = p.log
 	return cmd, nil

@@ -185,6 +185,23 @@ func TestSafeIsNeverBroken(t *testing.T) {
 	}
 }
 
+func TestSafeHoldsWhenTheConnectionWithTheLargestGraceLeaves(t *testing.T) {
+	t.Parallel()
+	p, path := shared(t), here(t)
+	w := call(t, p, client.Options{}).watch(path)
+	long := call(t, p, client.Options{Grace: 2 * time.Second})
+	item := long.push(path, number(0))
+	short := call(t, p, client.Options{Cookie: long.Cookie(), Grace: 100 * time.Millisecond})
+	safe := short.ping()
+	if err := long.Close(); err != nil {
+		t.Fatal(err)
+	}
+	short.reset()
+	if gone, _ := w.removal(item.Version); gone.Before(safe.Until()) {
+		t.Errorf("gone %v before it was safe to go", safe.Until().Sub(gone))
+	}
+}
+
 func TestSafeEndsWithTheSessionItself(t *testing.T) {
 	t.Parallel()
 	p, path := shared(t), here(t)
