@@ -11,6 +11,7 @@ import (
 	"strings"
 	"testing"
 
+	"vera"
 	"vera/client"
 )
 
@@ -139,5 +140,42 @@ func TestAnAdminListenerThatOthersReachNeedsAToken(t *testing.T) {
 		if response.StatusCode != want {
 			t.Errorf("Authorization %q: %s", header, response.Status)
 		}
+	}
+}
+
+func TestAnOperatorEndsASession(t *testing.T) {
+	t.Parallel()
+	p := startPeer(t)
+	w := call(t, p, client.Options{}).watch("/data/a")
+	c := call(t, p, client.Options{})
+	item := c.push("/data/a", number(1))
+	end := func(origin string) int {
+		t.Helper()
+		request, err := http.NewRequestWithContext(t.Context(), http.MethodPost, "http://"+p.admin+"/sessions/"+c.session().Session+"/end", nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if origin != "" {
+			request.Header.Set("Origin", origin)
+		}
+		response, err := quickHTTP().Do(request)
+		if err != nil {
+			t.Fatal(err)
+		}
+		response.Body.Close()
+		return response.StatusCode
+	}
+	if status := end("https://evil.example"); status != http.StatusForbidden {
+		t.Errorf("a page of elsewhere was answered %d", status)
+	}
+	if status := end(""); status != http.StatusOK {
+		t.Errorf("the operator was answered %d", status)
+	}
+	c.closedWith(vera.CloseEnded)
+	if _, reason := w.removal(item.Version); reason != "ended" {
+		t.Errorf("reason %q", reason)
+	}
+	if s := call(t, p, client.Options{Cookie: c.Cookie()}).session(); s.Resumed || len(s.Items) != 0 {
+		t.Errorf("came back as %s", text(s))
 	}
 }
