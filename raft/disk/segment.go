@@ -178,11 +178,11 @@ func open(path string, number uint64, buf []byte) (g *segment, h header, data []
 	if err != nil {
 		return nil, h, nil, err
 	}
-	head := make([]byte, min(segmentHeader, info.Size()))
-	if _, err := io.ReadFull(f, head); err != nil {
+	first := make([]byte, min(segmentHeader, info.Size()))
+	if _, err := io.ReadFull(f, first); err != nil {
 		return nil, h, nil, err
 	}
-	h, err = parseHeader(head)
+	h, err = parseHeader(first)
 	switch {
 	case err != nil:
 		return nil, h, nil, damaged(path, 0, err.Error())
