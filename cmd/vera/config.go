@@ -228,6 +228,9 @@ func (c *config) checkAccess() (errs []error) {
 			errs = append(errs, fmt.Errorf("--%s is %q, not host:port", l.name, l.addr))
 		}
 	}
+	if host, _, err := net.SplitHostPort(c.adminAddr); err == nil && c.adminTokenFile == "" && !loopback(host) {
+		errs = append(errs, fmt.Errorf("--admin-addr %s is not on loopback, so it needs --admin-token-file", c.adminAddr))
+	}
 	if (c.tlsCert == "") != (c.tlsKey == "") {
 		errs = append(errs, errors.New("--tls-cert and --tls-key go together"))
 	}
@@ -248,6 +251,12 @@ func (c *config) checkAccess() (errs []error) {
 		}
 	}
 	return errs
+}
+
+// loopback says whether only this machine reaches a host's address.
+func loopback(host string) bool {
+	ip, err := netip.ParseAddr(host)
+	return host == "localhost" || err == nil && ip.IsLoopback()
 }
 
 // proxies reads --trusted-proxies; a lone address stands for itself.

@@ -58,11 +58,11 @@ func TestFlagBeatsEnvironmentBeatsFile(t *testing.T) {
 
 func TestEverythingWrongIsToldAtOnce(t *testing.T) {
 	_, err := settings(t, []string{"--grace", "20m", "--heartbeat", "1ms", "--owner", "nobody", "--tls-cert", "x", "--client-addr", "8372",
-		"--allowed-origins", "example.org", "--trusted-proxies", "ten", "--max-data", "0", "--name", "a b", "--cookie-samesite", "maybe"}, nil)
+		"--allowed-origins", "example.org", "--trusted-proxies", "ten", "--max-data", "0", "--admin-addr", ":8374", "--name", "a b", "--cookie-samesite", "maybe"}, nil)
 	if err == nil {
 		t.Fatal("accepted")
 	}
-	for _, flag := range []string{"grace", "heartbeat", "owner", "tls-key", "client-addr", "allowed-origins", "trusted-proxies", "max-data", "name", "cookie-samesite"} {
+	for _, flag := range []string{"grace", "heartbeat", "owner", "tls-key", "client-addr", "allowed-origins", "trusted-proxies", "max-data", "name", "cookie-samesite", "admin-token-file"} {
 		if !strings.Contains(err.Error(), "--"+flag) {
 			t.Errorf("--%s is not named in:\n%v", flag, err)
 		}
