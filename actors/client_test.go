@@ -260,7 +260,7 @@ func connect(t testing.TB, y *System, h vera.Hello) *client {
 // door gives a socket its connection before anything can be pulled through it.
 type door struct {
 	*client
-	ready chan struct{}
+	ready, failed chan struct{}
 }
 
 func (d *door) Wake() {
@@ -271,14 +271,32 @@ func (d *door) Wake() {
 	}
 }
 
+func (d *door) Close(code vera.CloseCode, reason string) {
+	go func() {
+		select {
+		case <-d.ready:
+			d.client.Close(code, reason)
+		case <-d.failed:
+		}
+	}()
+}
+
 func attach(t testing.TB, y *System, h vera.Hello, c *client) {
 	t.Helper()
-	d := &door{c, make(chan struct{})}
+	if err := c.connect(y, h); err != nil {
+		t.Fatalf("connect: %v", err)
+	}
+}
+
+func (c *client) connect(y *System, h vera.Hello) error {
+	d := &door{c, make(chan struct{}), make(chan struct{})}
 	conn, err := y.Connect(context.Background(), h, d)
 	if err != nil {
-		t.Fatalf("connect: %v", err)
+		close(d.failed)
+		return err
 	}
 	c.conn = conn
 	close(d.ready)
 	c.Wake()
+	return nil
 }

@@ -3,16 +3,13 @@ package actors
 import (
 	"cmp"
 	"context"
-	"errors"
 	"fmt"
 	"slices"
-	"sync/atomic"
 	"time"
 
 	"github.com/asynkron/protoactor-go/actor"
 
 	"vera"
-	"vera/raft/state"
 )
 
 // introspection is the actor that keeps what went wrong last, for operators.
@@ -204,8 +201,13 @@ func (y *System) Actor(ctx context.Context, id string) (Actor, error) {
 	return seen, err
 }
 
+// askFor is how long an actor has to describe itself: it may have stopped.
+const askFor = 2 * time.Second
+
 // ask waits for an actor to describe itself.
 func (b *mailbox) ask(ctx context.Context) (any, error) {
+	ctx, cancel := context.WithTimeout(ctx, askFor)
+	defer cancel()
 	m := &ask{told: make(chan any, 1)}
 	b.post(m)
 	select {
@@ -224,146 +226,4 @@ func (y *System) Failures(ctx context.Context) ([]Failure, error) {
 		return nil, err
 	}
 	return recent.([]Failure), nil
-}
-
-// Event is one message that a traced actor handled.
-type Event struct {
-	At      time.Time     `json:"at"`
-	Message string        `json:"message"` // its type
-	Took    time.Duration `json:"tookNs"`
-	Waiting int           `json:"waiting"` // messages behind it, about
-}
-
-// tracer collects what one actor handles. The actor never waits for it.
-type tracer struct {
-	left   atomic.Int64
-	events chan Event
-}
-
-// maxTrace is how many messages one trace may cover.
-const maxTrace = 10_000
-
-// Trace returns the next messages that an actor handles: n of them, 1 to
-// 10,000, or as many as came until the context ended. One actor is traced by
-// one caller at a time.
-func (y *System) Trace(ctx context.Context, id string, n int) ([]Event, error) {
-	if n < 1 || n > maxTrace {
-		return nil, vera.Errorf(vera.InvalidParameter, "count: 1 to %d messages", maxTrace)
-	}
-	b, err := y.find(id)
-	if err != nil {
-		return nil, err
-	}
-	t := &tracer{events: make(chan Event, n)}
-	t.left.Store(int64(n))
-	if !b.hook.CompareAndSwap(nil, t) {
-		return nil, vera.Errorf(vera.TooManyRequests, "id: the actor is traced already")
-	}
-	defer b.hook.Store(nil)
-	var all []Event
-	for len(all) < n {
-		select {
-		case e := <-t.events:
-			all = append(all, e)
-		case <-ctx.Done():
-			return all, nil
-		}
-	}
-	return all, nil
-}
-
-// watched handles a message for whoever looks on.
-func (b *mailbox) watched(hook *tracer, fault *func(message), m message) {
-	if fault != nil {
-		(*fault)(m)
-	}
-	if hook == nil {
-		b.invoker.InvokeUserMessage(m)
-		return
-	}
-	at, name := time.Now(), fmt.Sprintf("%T", m)
-	b.invoker.InvokeUserMessage(m)
-	if hook.left.Add(-1) >= 0 {
-		hook.events <- Event{At: at, Message: name, Took: time.Since(at), Waiting: b.depth()}
-	}
-}
-
-// Session is a session as an operator sees it.
-type Session struct {
-	ID        string         `json:"id"`
-	Life      uint64         `json:"life"` // index of its opening
-	Items     int            `json:"items"`
-	Watches   int            `json:"watches"`
-	Grace     time.Duration  `json:"graceNs"`
-	Peers     int            `json:"peers"`           // on which it has connections
-	Since     uint64         `json:"since,omitempty"` // index since which a client is missed
-	Here      any            `json:"here,omitempty"`  // what this peer knows, when one session is asked for
-	ItemsHeld []vera.Held    `json:"itemsHeld,omitempty"`
-	Watching  []vera.Watched `json:"watching,omitempty"`
-}
-
-func seenSession(s *state.Session) Session {
-	return Session{
-		ID: s.ID().String(), Life: s.Life(), Items: s.ItemCount(), Watches: len(s.Watches()),
-		Grace: s.Grace(), Peers: len(s.Attachments()), Since: s.Since(),
-	}
-}
-
-// Sessions returns up to n sessions that the log has, in no order.
-func (y *System) Sessions(n int) []Session {
-	all := []Session{}
-	for s := range y.log.Machine().Sessions() {
-		if len(all) == n {
-			break
-		}
-		all = append(all, seenSession(s))
-	}
-	return all
-}
-
-var errNoSession = vera.Errorf(vera.NotFound, "id: no such session lives")
-
-// SessionOf returns one session with what it holds, and its actor's state if
-// it is connected here.
-func (y *System) SessionOf(ctx context.Context, id vera.SessionID) (Session, error) {
-	seen, known := Session{ID: id.String()}, false
-	if living := y.log.Machine().Session(id); living != nil {
-		seen, known = seenSession(living), true
-		seen.ItemsHeld, seen.Watching = held(living), living.Watches()
-	}
-	var box *mailbox
-	y.kinds.session.each(func(b *mailbox) {
-		if b.who.(*session).id == id {
-			box = b
-		}
-	})
-	if box == nil && !known {
-		return seen, errNoSession
-	}
-	if box != nil {
-		here, err := box.ask(ctx)
-		if err != nil {
-			return seen, err
-		}
-		seen.Here = here
-	}
-	return seen, nil
-}
-
-// EndSession ends a session for all its connections, everywhere, and returns
-// when this peer has applied that.
-func (y *System) EndSession(ctx context.Context, id vera.SessionID) error {
-	living := y.log.Machine().Session(id)
-	if living == nil {
-		return errNoSession
-	}
-	word := make(chan error, 1)
-	end := state.Command{Kind: state.End, Session: id, Life: living.Life(), Reason: vera.Ended}
-	y.log.Propose([]state.Command{end}, func(replies []state.Reply, err error) {
-		if err == nil && replies[0].Code != vera.OK {
-			err = errors.New(replies[0].Message)
-		}
-		word <- err
-	})
-	return y.await(ctx, word)
 }

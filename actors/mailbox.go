@@ -145,9 +145,12 @@ func (b *mailbox) work(most int) (rests bool) {
 			continue
 		}
 		now = l.of
-		if hook != nil || fault != nil {
+		switch {
+		case b.closed.Load():
+			b.turnAway(now)
+		case hook != nil || fault != nil:
 			b.watched(hook, fault, now)
-		} else {
+		default:
 			b.invoker.InvokeUserMessage(now)
 		}
 		now = nil
@@ -261,9 +264,19 @@ func (b *mailbox) obey() {
 		case *actor.Stop:
 			b.invoker.InvokeSystemMessage(m)
 			b.kind.leave(b)
+			b.suspended = false // what still waits is turned away
 		default:
 			b.invoker.InvokeSystemMessage(m)
 		}
+	}
+}
+
+// refuser is an actor that answers what reaches it after it has stopped.
+type refuser interface{ refuse(message) }
+
+func (b *mailbox) turnAway(m message) {
+	if r, ok := b.who.(refuser); ok {
+		r.refuse(m)
 	}
 }
 

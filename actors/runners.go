@@ -12,6 +12,7 @@ type runners struct {
 	hand chan job
 	idle atomic.Int32
 	most int32 // that wait
+	over atomic.Bool
 }
 
 // job is a mailbox to be emptied, and others behind it.
@@ -36,7 +37,7 @@ func (r *runners) run(j job) {
 func (r *runners) work(j job) {
 	for j.first != nil {
 		j.do()
-		if r.idle.Add(1) > r.most {
+		if r.idle.Add(1) > r.most || r.over.Load() {
 			r.idle.Add(-1)
 			return
 		}
@@ -62,8 +63,10 @@ func (j job) do() {
 	}
 }
 
-// stop has those end that wait. It returns whether none does any more.
+// stop has those end that wait, and nobody wait from now on. It returns
+// whether none does any more.
 func (r *runners) stop() bool {
+	r.over.Store(true)
 	select {
 	case r.hand <- job{}:
 	default:

@@ -150,7 +150,8 @@ func (s *session) failed(now time.Duration) bool {
 }
 
 // bury ends a session that fails again and again. Its actor stands still.
-func (d *shard) bury(s *session) {
+func (d *shard) bury(s *session, lost message) {
+	s.mourn(lost)
 	if living := d.system.log.Machine().Session(s.id); living != nil && d.system.attached(living) {
 		d.system.raft.box.post(&step{what: state.Command{Kind: state.End, Session: s.id, Life: living.Life(), Reason: vera.Ended}})
 	}
@@ -176,6 +177,16 @@ func (a *arrival) refuse(err error) {
 	}
 }
 
+// refuse answers those who did not know that the session's actor had stopped.
+func (s *session) refuse(m message) {
+	switch m := m.(type) {
+	case *call:
+		m.refuse(errEnded)
+	case *arrival:
+		m.refuse(errFailed)
+	}
+}
+
 // miscarriage says that the handler of a request failed.
 //
 // session → connection: after a restart
@@ -191,16 +202,23 @@ func (s *session) reborn(lost message) {
 	s.connections = slices.DeleteFunc(s.connections, func(c *connection) bool { return c == nil })
 	s.arrivals = slices.DeleteFunc(s.arrivals, func(a *arrival) bool { return a == nil })
 	s.stand()
+	s.mourn(lost)
+	if m, gone := lost.(*departure); gone {
+		s.depart(m)
+	}
+	s.turn()
+}
+
+// mourn tells whoever waits for an answer to a message whose handler failed.
+// The message itself is not sent on: nobody knows how far it has come.
+func (s *session) mourn(lost message) {
 	switch m := lost.(type) {
 	case *call:
 		m.from.box.post(&miscarriage{call: m})
 	case *arrival:
 		s.meet(m)
 		m.refuse(errFailed)
-	case *departure:
-		s.depart(m)
 	}
-	s.turn()
 }
 
 // stand takes the session's standing from the machine.

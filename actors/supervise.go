@@ -50,7 +50,7 @@ func (y *System) sessionFailed(s actor.Supervisor, f *failure) {
 	y.report(f)
 	failed := f.box.who.(*session)
 	if f.restarting || !failed.failed(y.now()) {
-		failed.shard.bury(failed)
+		failed.shard.bury(failed, f.lost)
 		s.StopChildren(f.box.pid)
 		return
 	}

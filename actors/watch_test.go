@@ -36,7 +36,9 @@ func TestWatchBeginsWithoutAGap(t *testing.T) {
 	eventually(t, "all pushed", func() bool { return items(l, "/data/a") == pushers*pushes })
 	for i, c := range clients {
 		last := h.last().index
-		c.wait(0, "the last change", func(m *told) bool { return m.Path == "/data/a" && m.Index >= last || m.RID == rids[i] && m.Index >= last })
+		c.wait(0, "the last change", func(m *told) bool {
+			return m.Path == "/data/a" && m.Index >= last || m.RID == rids[i] && m.Index >= last
+		})
 		m := newMirror(h, vera.NoLimit)
 		m.follow(t, c.messages(), rids[i])
 		if !m.final() {

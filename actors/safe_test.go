@@ -1,0 +1,154 @@
+package actors
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"vera"
+)
+
+// After a ping the items stay for safeMs from its arrival, whatever connections
+// come and go how.
+func TestSafeIsKept(t *testing.T) {
+	for seed := range uint64(60) {
+		synctest.Test(t, func(t *testing.T) { safeIsKept(t, rand.New(rand.NewPCG(seed, 3))) })
+	}
+}
+
+func safeIsKept(t *testing.T, random *rand.Rand) {
+	y, l := newSystem(t)
+	h := hello("one")
+	graces := []time.Duration{0, 500 * time.Millisecond, 2 * time.Second, 20 * time.Second}
+	h.Grace = graces[random.IntN(len(graces))]
+	clients := []*client{connect(t, y, h)}
+	clients[0].push("/data/a", `{}`)
+	safeUntil, log := time.Now(), []string{}
+	for range 40 {
+		switch n := random.IntN(10); {
+		case n < 3:
+			arrived := time.Now()
+			m := clients[random.IntN(len(clients))].ok(`"action":"ping"`)
+			log = append(log, fmt.Sprintf("%v ping %d", arrived.Sub(y.started), m.SafeMs))
+			if until := arrived.Add(time.Duration(m.SafeMs) * time.Millisecond); until.After(safeUntil) {
+				safeUntil = until
+			}
+		case n < 5 && len(clients) < 4:
+			next := again(h)
+			next.Grace = graces[random.IntN(len(graces))]
+			log = append(log, fmt.Sprintf("%v connect with %v", time.Since(y.started), next.Grace))
+			clients = append(clients, connect(t, y, next))
+		case n < 8 && len(clients) > 1:
+			i := random.IntN(len(clients))
+			how := []vera.Ending{vera.EndedClean, vera.EndedLost, vera.EndedByServer}[random.IntN(3)]
+			log = append(log, fmt.Sprintf("%v end %d", time.Since(y.started), how))
+			clients[i].leave(how)
+			clients = append(clients[:i], clients[i+1:]...)
+		default:
+			pass(time.Duration(random.IntN(1500)) * time.Millisecond)
+		}
+	}
+	clients[len(clients)-1].leave(vera.EndedLost)
+	for _, c := range clients[:len(clients)-1] {
+		c.leave(vera.EndedLost)
+	}
+	if left := time.Until(safeUntil) - time.Millisecond; left > 0 {
+		pass(left)
+		synctest.Wait()
+		if items(l, "/data/a") != 1 {
+			t.Errorf("the item is gone %v before it was promised to be safe: %q", left, log)
+		}
+	}
+	pass(time.Minute)
+	synctest.Wait()
+	if items(l, "/data/a") != 0 {
+		t.Errorf("the item is still there")
+	}
+}
+
+func TestSafeIsNoMoreThanWhatTheLeadersSilenceLeaves(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		y, l := newSystem(t)
+		h := hello("one")
+		h.Grace = 8 * time.Second
+		c := connect(t, y, h)
+		c.push("/data/a", `{}`)
+		if m := c.ok(`"action":"ping"`); m.SafeMs != 8000 {
+			t.Errorf("in touch: %d", m.SafeMs)
+		}
+		l.with(func() { l.contact = time.Now() })
+		pass(4500 * time.Millisecond)
+		if m := c.ok(`"action":"ping"`); m.SafeMs != 5500 {
+			t.Errorf("4.5 s of 10 s after the last contact: %d", m.SafeMs)
+		}
+		pass(10 * time.Second)
+		if m := c.ok(`"action":"session"`); m.SafeMs != 0 {
+			t.Errorf("long after the last contact: %d", m.SafeMs)
+		}
+		none := hello("two")
+		none.Grace = 0
+		if m := connect(t, y, none).ok(`"action":"ping"`); m.SafeMs != 0 {
+			t.Errorf("without a grace: %d", m.SafeMs)
+		}
+	})
+}
+
+// Safe counts from the request's arrival, however late it is answered.
+func TestSafeCountsFromTheArrival(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		y, l := newSystem(t)
+		h := hello("one")
+		h.Grace = time.Minute
+		c := connect(t, y, h)
+		c.push("/data/a", `{}`)
+		l.with(func() { l.contact = time.Now() })
+		c.slow.Store(true)
+		rid := c.send(`"action":"ping"`)
+		pass(3 * time.Second)
+		c.slow.Store(false)
+		c.Wake()
+		if m := c.answer(rid); m.SafeMs != 10_000 {
+			t.Errorf("answered 3 s late: %d", m.SafeMs)
+		}
+	})
+}
+
+func TestDoubtIsToldEarly(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		y, l := newSystem(t)
+		holder, watcher, reader := connect(t, y, hello("holder")), connect(t, y, hello("watcher")), connect(t, y, hello("reader"))
+		holder.push("/data/a", `{}`)
+		watcher.ok(`"action":"watch","path":"/data/a"`)
+		reader.ok(`"action":"get","path":"/data/a"`)
+		l.with(func() { l.status.Suspended, l.contact = true, time.Now() })
+		pass(2 * grain)
+		for name, c := range map[string]*client{"holder": holder, "watcher": watcher} {
+			m := c.wait(0, "the doubt", func(m *told) bool { return m.Action == "state" })
+			if m.State != "suspended" || m.SafeMs <= 0 || m.SafeMs > 2000 {
+				t.Errorf("%s was told %+v", name, m)
+			}
+		}
+		late := connect(t, y, hello("late"))
+		l.with(func() { l.status.Suspended, l.status.Committed = false, l.machine.Applied()+1 })
+		pass(time.Second)
+		if last := holder.messages(); last[len(last)-1].State != "suspended" {
+			t.Error("told that it is back before it has caught up")
+		}
+		l.with(func() { l.status.Committed = 0 })
+		pass(2 * grain)
+		for name, c := range map[string]*client{"holder": holder, "watcher": watcher} {
+			if all := c.messages(); all[len(all)-1].State != "connected" {
+				t.Errorf("%s was told %+v", name, all[len(all)-1])
+			}
+		}
+		for name, c := range map[string]*client{"reader": reader, "late": late} {
+			for _, m := range c.messages() {
+				if m.Action == "state" {
+					t.Errorf("%s has nothing to lose and was told %+v", name, m)
+				}
+			}
+		}
+	})
+}
