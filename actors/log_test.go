@@ -28,6 +28,7 @@ type memory struct {
 	timers   map[*time.Timer]bool
 	held     bool // nothing is agreed on
 	refusing error
+	full     func(state.Command) string // why a command is refused; "": it is not
 	status   vera.Status
 	contact  time.Time
 	peers    *state.List
@@ -161,7 +162,7 @@ func (l *memory) step() bool {
 		l.apply(state.Batch{Commands: []state.Command{c}})
 	}
 	for _, p := range queue {
-		p.done(l.applyAll(p.commands), nil)
+		p.done(l.takeAll(p.commands), nil)
 	}
 	if len(barriers) > 0 {
 		l.index++
@@ -192,6 +193,25 @@ func (l *memory) tellWaiting() {
 	for _, done := range ready {
 		done()
 	}
+}
+
+// takeAll applies what is not refused.
+func (l *memory) takeAll(commands []state.Command) []state.Reply {
+	l.mu.Lock()
+	full := l.full
+	l.mu.Unlock()
+	if full == nil {
+		return l.applyAll(commands)
+	}
+	replies := make([]state.Reply, len(commands))
+	for i, c := range commands {
+		if why := full(c); why != "" {
+			replies[i] = state.Reply{Code: vera.Unavailable, Message: why}
+		} else {
+			replies[i] = l.applyAll(commands[i : i+1])[0]
+		}
+	}
+	return replies
 }
 
 // applyAll puts commands into entries as Raft would.

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"vera"
+	"vera/raft/state"
 )
 
 // Everything that is told on one connection is at least as new as what was
@@ -258,6 +259,40 @@ func TestTheRateIsKeptByReadingLater(t *testing.T) {
 		synctest.Wait()
 		if n := len(c.messages()); n != 500 {
 			t.Errorf("%d answers", n)
+		}
+	})
+}
+
+// A log that is full says so at once, also to a client that has no life yet.
+func TestWhatTheLogRefusesIsToldAtOnce(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		y, l := newSystem(t)
+		full := func(c state.Command) string {
+			if c.Kind == state.Push || c.Kind == state.Open {
+				return "the disk is nearly full"
+			}
+			return ""
+		}
+		holder := connect(t, y, hello("holder"))
+		holder.push("/data/a", `{}`)
+		l.with(func() { l.full = full })
+		for name, c := range map[string]*client{"a session": holder, "a new one": connect(t, y, hello("new"))} {
+			began := time.Now()
+			m := c.ask(`"action":"push","path":"/data/a","data":{}`)
+			if m.Code != vera.Unavailable || m.Applied != false || !strings.Contains(m.Message, "disk") || time.Since(began) != 0 {
+				t.Errorf("%s: %+v", name, m)
+			}
+			c.ok(`"action":"watch","path":"/data/a"`)
+		}
+		holder.leave(vera.EndedClean)
+		synctest.Wait()
+		if items(l, "/data/a") != 0 {
+			t.Error("a full log does not let anybody go")
+		}
+		l.with(func() { l.full = nil })
+		pass(2 * retryAfter)
+		if s := l.machine.Session(sessionID("new")); s == nil || len(s.Watches()) != 1 {
+			t.Error("the watch was not recorded when there was room")
 		}
 	})
 }

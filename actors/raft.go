@@ -141,7 +141,7 @@ func (j *journalist) done(m *outcome) {
 			o.err = m.err
 		}
 		switch {
-		case p.must() && (o.err != nil || o.reply.Code == vera.Unavailable):
+		case o.err != nil && p.must(), o.reply.Code == vera.Unavailable && p.must() && p.command().Kind != state.Open:
 			o.reply, o.err = state.Reply{}, nil
 			again = append(again, p)
 		case o.home != nil:

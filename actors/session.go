@@ -89,6 +89,9 @@ func (s *session) Receive(c actor.Context) {
 		s.depart(m)
 	case *verdict:
 		s.judged(m.err)
+	case *respite:
+		s.pending = s.step != nil
+		s.turn()
 	case *happened:
 		s.happened(m.change)
 	case *afresh:
@@ -178,13 +181,34 @@ func (s *session) stepped(m *step) {
 		return // of before a restart: the machine was asked instead
 	}
 	s.step, s.pending = nil, false
-	if m.reply.Code == vera.OK {
+	switch {
+	case m.reply.Code == vera.OK:
 		s.achieved(m)
-	} else if m.what.Life == s.life {
+	case m.what.Kind == state.Open:
+		s.putOff(m)
+		return
+	case m.what.Life == s.life:
 		s.end(vera.Closed)
 	}
 	s.found = 0
 	s.turn()
+}
+
+// respite says that a life may be asked for once more.
+//
+// clock → session: a while after the log refused to open one
+type respite struct{ link }
+
+// putOff refuses what waits for a life that the log will not have now, and
+// asks for one again later, if anything still needs it then.
+func (s *session) putOff(m *step) {
+	waiting := s.waiting
+	s.waiting = nil
+	for _, w := range waiting {
+		w.refuse(&vera.Error{Code: m.reply.Code, Message: m.reply.Message, Applied: vera.AppliedNo})
+	}
+	s.pending = true
+	time.AfterFunc(retryAfter, func() { s.box.post(&respite{}) })
 }
 
 // achieved is what a step that was taken means.
