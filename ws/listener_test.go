@@ -63,7 +63,7 @@ func TestADrippedHeadIsClosedInTime(t *testing.T) {
 					}
 				}
 			}()
-			if took := endsSilently(t, conn); took < 300*time.Millisecond || took > 2*time.Second {
+			if took := endsSilently(t, conn); took < 300*time.Millisecond || took > waitFor/2 {
 				t.Errorf("closed after %v", took)
 			}
 			close(stop)

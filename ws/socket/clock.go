@@ -13,9 +13,10 @@ const (
 	tick  = 10 * time.Millisecond
 	slots = 512
 
-	// stalled is how late a tick must come for the process to have stood still
-	// and not just been busy.
-	stalled = 100 * time.Millisecond
+	// stalled is the longest time that passes at once. When ticks come later than
+	// that the process stood still, and was not just busy; the rest does not
+	// count.
+	stalled = 250 * time.Millisecond
 
 	never = time.Duration(math.MaxInt64)
 )
@@ -104,7 +105,7 @@ func (c *clock) run() {
 		}
 		now := time.Now()
 		if gap := now.Sub(last); gap > stalled {
-			c.late.Add(int64(gap - tick))
+			c.late.Add(int64(gap - stalled))
 		}
 		last = now
 		if c.fire() {

@@ -59,32 +59,35 @@ func (s *Socket) judgeWriting(now time.Duration) time.Duration {
 }
 
 // judgeSilence looks when the last byte came. A client that we do not listen
-// to is not silent.
+// to is not silent. One that is silent is lost only after it had the time to
+// answer a ping, also when we were late with that.
 func (s *Socket) judgeSilence(now time.Duration) time.Duration {
 	life := s.life.Load()
 	if s.gate.Load() == paused || time.Duration(life) > now+stalled {
 		s.life.CompareAndSwap(life, int64(now))
 		return now + s.pingAfter()
 	}
-	silence := now - time.Duration(life)
-	switch {
-	case silence >= 2*s.heartbeat && !s.wire.held():
-		s.end(s.lost())
-		s.wire.cut()
-		return never
-	case silence >= 2*s.heartbeat:
-		s.life.CompareAndSwap(life, int64(now))
-		return now + s.pingAfter()
-	case silence < s.pingAfter():
-		return time.Duration(life) + s.pingAfter()
-	case s.pinged != life:
-		s.pinged = life
+	if due := time.Duration(life) + s.pingAfter(); now < due {
+		return due
+	}
+	if s.pinged <= time.Duration(life) {
+		s.pinged = now
 		s.mu.Lock()
 		s.ping = true
 		s.mu.Unlock()
 		s.Wake()
 	}
-	return time.Duration(life) + 2*s.heartbeat
+	due := max(time.Duration(life)+2*s.heartbeat, s.pinged+s.heartbeat*7/8)
+	switch {
+	case now < due:
+		return due
+	case s.wire.held():
+		s.life.CompareAndSwap(life, int64(now))
+		return now + s.pingAfter()
+	}
+	s.end(s.lost())
+	s.wire.cut()
+	return never
 }
 
 // pingAfter is how long a client may be silent before it is pinged: up to an

@@ -80,10 +80,28 @@ func TestBytesThatWaitAreReadBeforeSilenceIsJudged(t *testing.T) {
 		e.socket.connection, e.socket.wire, e.socket.gone = e, w, nothing
 		now := g.clock.now()
 		e.socket.life.Store(int64(now - 3*time.Second))
+		e.socket.pinged = now - 2*time.Second
 		next := e.socket.judge(now)
 		if lost := w.cuts > 0; lost == some || some && next > now+time.Second {
 			t.Errorf("with bytes that wait %v: lost %v, looked at again after %v", some, lost, next-now)
 		}
+	}
+}
+
+// TestAPingThatWasLateGivesTimeToAnswer has the clock come late, though not so
+// late that the process stood still.
+func TestAPingThatWasLateGivesTimeToAnswer(t *testing.T) {
+	g := newGroup(t, Goroutines(), limitsFor())
+	e := newEcho(g, 250*time.Millisecond)
+	w := &held{}
+	e.socket.connection, e.socket.wire, e.socket.gone = e, w, nothing
+	now := g.clock.now()
+	e.socket.life.Store(int64(now - 600*time.Millisecond))
+	if next := e.socket.judge(now); w.cuts > 0 || next != now+250*time.Millisecond*7/8 || !e.socket.ping {
+		t.Errorf("pinged %v, lost %v, looked at again after %v", e.socket.ping, w.cuts > 0, next-now)
+	}
+	if e.socket.judge(now + 250*time.Millisecond*7/8); w.cuts != 1 {
+		t.Error("never lost")
 	}
 }
 

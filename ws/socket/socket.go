@@ -51,7 +51,7 @@ type Socket struct {
 
 	// Of the clock.
 	heartbeat time.Duration
-	pinged    int64 // the sign of life after which a ping was sent
+	pinged    time.Duration // when a ping was last sent; a moment
 	entry     wheel.Entry[*Socket]
 	due       atomic.Int64
 }

@@ -209,7 +209,7 @@ func TestAStallGivesTheTimeBack(t *testing.T) {
 		_, e := start(t, b, g, time.Second)
 		began := time.Now()
 		e.ending(t, vera.EndedLost)
-		if since := time.Since(began); since < stall+2*time.Second-2*tick || since > stall+2*time.Second+2*late {
+		if since := time.Since(began); since < stall+2*time.Second-stalled-late || since > stall+2*time.Second+late {
 			t.Errorf("lost after %v of silence, of which %v did not count", since, stall)
 		}
 	})
