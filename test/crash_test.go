@@ -85,8 +85,8 @@ func (w *crowd) thinsOut(t *testing.T, c *caller, list int, failover time.Durati
 			t.Errorf("%d items were gone %v after the kill", len(n.Removed), since)
 		}
 	}
-	if late := time.Since(restarted); late > failover+4*slack {
-		t.Errorf("list %d: the others were gone %v after the restart", list, late)
+	if late(restarted, time.Now(), failover+3*slack) { // hundreds expire at once
+		t.Errorf("list %d: the others were gone %v after the restart", list, time.Since(restarted))
 	}
 }
 

@@ -10,6 +10,6 @@
 //  1. Nothing here imports a server room: what is tested is what a stranger sees.
 //  2. A test waits by asking, or for what a peer tells, never by sleeping. Where
 //     time itself must pass, a comment says why.
-//  3. A bound on lateness is the protocol's own plus slack, one constant.
-//     Nothing has slack for being early.
+//  3. A bound on lateness is the protocol's own plus slack, one constant, plus
+//     what the machine itself lost meanwhile. Nothing has slack for being early.
 package test

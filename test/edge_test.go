@@ -195,7 +195,7 @@ func TestAThousandConnectionsLostAtOnceAreThousandSessionsGone(t *testing.T) {
 		}
 	}
 	t.Logf("all were gone %v after the last was lost", time.Since(after).Round(time.Millisecond))
-	if late := time.Since(after); late > 700*time.Millisecond+4*slack {
-		t.Errorf("all were gone only after %v", late)
+	if late(after, time.Now(), 700*time.Millisecond+3*slack) { // a thousand expire at once
+		t.Errorf("all were gone only after %v", time.Since(after))
 	}
 }

