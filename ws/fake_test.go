@@ -181,7 +181,6 @@ type fakeFollower struct {
 	limit int
 	told  []*vera.Item
 	at    uint64 // the list's change that was told last
-	since uint64
 	began bool
 }
 
@@ -190,7 +189,11 @@ func (f *fake) Follow(ctx context.Context, r vera.Read) (vera.Follower, error) {
 		return nil, err
 	}
 	defer f.mu.Unlock()
-	return &fakeFollower{fake: f, path: r.Path, limit: r.Limit, since: r.Since}, nil
+	w := &fakeFollower{fake: f, path: r.Path, limit: r.Limit}
+	if l := f.list(r.Path); r.Since != 0 && l.changed <= r.Since && len(l.items) > 0 {
+		w.next() // it knows the list as it is
+	}
+	return w, nil
 }
 
 func (w *fakeFollower) Close() {}
@@ -219,9 +222,6 @@ func (w *fakeFollower) next() *vera.Notification {
 	defer func() { w.told, w.at, w.began = items, l.changed, true }()
 	if !w.began {
 		n.Reset = true
-		if w.since != 0 && l.changed <= w.since && len(items) > 0 {
-			return nil
-		}
 		return n
 	}
 	if l.changed == w.at {
