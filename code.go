@@ -22,22 +22,22 @@ const (
 // CloseCode is the status of a WebSocket Close frame, RFC 6455 section 7.4.
 type CloseCode uint16
 
-// The close codes that Vera sends. CloseNone says that there is none: a Close
-// frame without a body when sent, no Close frame at all when received.
+// The close codes that Vera sends, and two that are never on the wire: CloseNone
+// says that no Close frame came, CloseEmpty that one came without a code.
 const (
-	CloseNone       CloseCode = 0
-	CloseDone       CloseCode = 1000 // the session was closed by its client
-	CloseGoingAway  CloseCode = 1001 // this peer drains: reconnect elsewhere, nothing is lost
-	CloseProtocol   CloseCode = 1002
-	CloseData       CloseCode = 1003 // a binary message
-	CloseText       CloseCode = 1007 // text that is not UTF-8
-	ClosePolicy     CloseCode = 1008
-	CloseTooLarge   CloseCode = 1009
-	CloseTryLater   CloseCode = 1013
-	CloseEnded      CloseCode = 4000 // the session ended
-	CloseTooSlow    CloseCode = 4001 // nothing could be written for too long
-	CloseForbidden  CloseCode = 4003
-	CloseNormalVoid CloseCode = 1005 // never on the wire: a Close frame without a code was received
+	CloseNone      CloseCode = 0
+	CloseDone      CloseCode = 1000 // the session was closed by its client
+	CloseGoingAway CloseCode = 1001 // this peer drains: reconnect elsewhere, nothing is lost
+	CloseProtocol  CloseCode = 1002
+	CloseData      CloseCode = 1003 // a binary message
+	CloseText      CloseCode = 1007 // text that is not UTF-8
+	ClosePolicy    CloseCode = 1008
+	CloseTooLarge  CloseCode = 1009
+	CloseTryLater  CloseCode = 1013
+	CloseEnded     CloseCode = 4000 // the session ended
+	CloseTooSlow   CloseCode = 4001 // nothing could be written for too long
+	CloseForbidden CloseCode = 4003
+	CloseEmpty     CloseCode = 1005
 )
 
 // meaning is one row of the table of codes.

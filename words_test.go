@@ -35,7 +35,7 @@ func TestCodesThatEndAConnectionHaveTheirCloseCode(t *testing.T) {
 		}
 	}
 	for _, code := range append(Codes(), "Other") {
-		if c := code.Close(); c < 1000 || c == CloseNormalVoid || c > 4999 {
+		if c := code.Close(); c < 1000 || c == CloseEmpty || c > 4999 {
 			t.Errorf("%s closes with %d, which may not be sent", code, c)
 		}
 	}

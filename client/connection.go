@@ -36,7 +36,7 @@ type Connection struct {
 
 // Closed says how a connection ended.
 type Closed struct {
-	// Code is the code of the Close frame that came, vera.CloseNormalVoid when
+	// Code is the code of the Close frame that came, vera.CloseEmpty when
 	// it had none; vera.CloseNone when none came.
 	Code   vera.CloseCode
 	Reason string
@@ -87,7 +87,7 @@ func (c *Connection) Leave() error { return c.CloseWith(vera.CloseGoingAway, "")
 // vera.CloseNone, and waits for the server's, five seconds at most.
 func (c *Connection) CloseWith(code vera.CloseCode, reason string) error {
 	if code == vera.CloseNone {
-		code = vera.CloseNormalVoid
+		code = vera.CloseEmpty
 	}
 	err := c.socket.Close(websocket.StatusCode(code), reason)
 	<-c.done

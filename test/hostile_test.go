@@ -175,7 +175,7 @@ func (s *speaker) closing() vera.CloseCode {
 			s.t.Errorf("TCP was open for %v after the Close frame: %v", time.Since(start), err)
 		}
 		if size < 2 {
-			return vera.CloseNormalVoid
+			return vera.CloseEmpty
 		}
 		return vera.CloseCode(binary.BigEndian.Uint16(payload))
 	}

@@ -99,7 +99,7 @@ func (h *header) check(p *Parser, limit int) (err error) {
 // closing reads the payload of a Close frame.
 func closing(payload []byte) (Event, error) {
 	if len(payload) == 0 {
-		return Event{Kind: Close, Code: vera.CloseNormalVoid}, nil
+		return Event{Kind: Close, Code: vera.CloseEmpty}, nil
 	}
 	code, reason := gobwas.ParseCloseFrameData(payload)
 	switch err := gobwas.CheckCloseFrameData(code, reason); {
@@ -153,9 +153,9 @@ func Append(dst []byte, op Op, payload []byte) []byte {
 const maxReason = gobwas.MaxControlFramePayloadSize - 2
 
 // AppendClose appends a Close frame. A reason that is too long is cut; with
-// vera.CloseNone or vera.CloseNormalVoid the frame has no body.
+// vera.CloseNone or vera.CloseEmpty the frame has no body.
 func AppendClose(dst []byte, code vera.CloseCode, reason string) []byte {
-	if code == vera.CloseNone || code == vera.CloseNormalVoid {
+	if code == vera.CloseNone || code == vera.CloseEmpty {
 		return AppendHeader(dst, OpClose, 0)
 	}
 	if len(reason) > maxReason {

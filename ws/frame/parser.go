@@ -32,7 +32,7 @@ type Event struct {
 	// a Ping or a Pong; the reason of a Close. But for Text it is valid until
 	// the next call of Next.
 	Payload []byte
-	Code    vera.CloseCode // of a Close; vera.CloseNormalVoid when it has none
+	Code    vera.CloseCode // of a Close; vera.CloseEmpty when it has none
 }
 
 // Error says why a connection must be failed, and with which code.

@@ -95,7 +95,7 @@ func closings() (all []script) {
 		all = append(all, bad(fmt.Sprintf("close with a reason that is no text %d", i), vera.CloseText, closeFrame(1000, reason)))
 	}
 	return append(all,
-		closing("close without a code", vera.CloseNormalVoid, vera.EndedClean, masked(true, gobwas.OpClose, "")),
+		closing("close without a code", vera.CloseEmpty, vera.EndedClean, masked(true, gobwas.OpClose, "")),
 		bad("close with half a code", vera.CloseProtocol, masked(true, gobwas.OpClose, "\x03")),
 		closing("text behind close", vera.CloseDone, vera.EndedClean, closeFrame(1000, ""), text("ignored")),
 		closing("rubbish behind close", vera.CloseDone, vera.EndedClean, closeFrame(1000, ""), []byte("\xff\xff\xff rubbish")),

@@ -36,7 +36,7 @@ type got struct {
 
 func (f got) code() vera.CloseCode {
 	if len(f.payload) < 2 {
-		return vera.CloseNormalVoid
+		return vera.CloseEmpty
 	}
 	return vera.CloseCode(binary.BigEndian.Uint16([]byte(f.payload)))
 }

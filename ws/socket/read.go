@@ -109,7 +109,7 @@ func (s *Socket) hearClose(code vera.CloseCode) {
 		s.code = code
 	}
 	s.mu.Unlock()
-	if code == vera.CloseDone || code == vera.CloseNormalVoid {
+	if code == vera.CloseDone || code == vera.CloseEmpty {
 		s.end(vera.EndedClean)
 	} else {
 		s.end(vera.EndedLost)

@@ -184,7 +184,7 @@ func (s *Socket) finish() {
 	s.stage = sent
 	s.mu.Unlock()
 	if code == vera.CloseNone {
-		code = vera.CloseNormalVoid
+		code = vera.CloseEmpty
 	}
 	s.group.remove(s)
 	s.group.Ended(code)
