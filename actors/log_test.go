@@ -3,6 +3,7 @@ package actors
 import (
 	"errors"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"vera"
@@ -32,6 +33,7 @@ type memory struct {
 	status   vera.Status
 	contact  time.Time
 	peers    *state.List
+	settled  atomic.Uint64 // index up to which everybody here has been told
 	index    uint64
 	sequence uint64
 	scratch  []byte
@@ -167,6 +169,7 @@ func (l *memory) step() bool {
 	if len(barriers) > 0 {
 		l.index++
 		l.machine.Advance(l.index)
+		l.settled.Store(l.index)
 	}
 	for _, done := range barriers {
 		done(l.index, nil)
@@ -246,6 +249,7 @@ func (l *memory) apply(b state.Batch) state.Output {
 		l.applied(out)
 	}
 	l.feed.add(out)
+	l.settled.Store(l.index)
 	return out
 }
 
@@ -284,6 +288,7 @@ func (l *memory) setPeers(peers *state.List) {
 			l.index++
 			l.machine.Advance(l.index)
 			l.feed.add(state.Output{Index: l.index, Changes: []state.Change{{Path: vera.PeersPath, Before: before, After: peers}}})
+			l.settled.Store(l.index)
 		})
 	})
 }

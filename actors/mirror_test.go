@@ -3,6 +3,7 @@ package actors
 import (
 	"fmt"
 	"maps"
+	"runtime"
 	"slices"
 	"strconv"
 	"strings"
@@ -15,6 +16,7 @@ import (
 
 // history is what one list was after each index that changed it.
 type history struct {
+	log    *memory
 	path   vera.Path
 	mu     sync.Mutex
 	states []past // indexes rising
@@ -42,7 +44,7 @@ func line(version, updated uint64, session string, data []byte) string {
 // record has a log keep the history of a list. It must be called before the
 // log applies anything for others.
 func record(l *memory, path vera.Path) *history {
-	h := &history{path: path, states: []past{{0, state.NewList(0, nil)}}}
+	h := &history{log: l, path: path, states: []past{{0, state.NewList(0, nil)}}}
 	l.applied = func(out state.Output) {
 		for _, c := range out.Changes {
 			if c.Path == path {
@@ -55,8 +57,12 @@ func record(l *memory, path vera.Path) *history {
 	return h
 }
 
-// at is the list at an index.
+// at is the list at an index. Readers may see an entry a moment before it is
+// written down here.
 func (h *history) at(index uint64) past {
+	for index != latest && h.log.settled.Load() < index {
+		runtime.Gosched()
+	}
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	i, found := slices.BinarySearchFunc(h.states, index, func(p past, index uint64) int {
@@ -74,7 +80,9 @@ func (h *history) at(index uint64) past {
 	return h.states[i]
 }
 
-func (h *history) last() past { return h.at(^uint64(0)) }
+const latest = ^uint64(0)
+
+func (h *history) last() past { return h.at(latest) }
 
 // mirror is what a client knows of a list from what it was told, and judges
 // whether that could be so.

@@ -95,20 +95,23 @@ func TestThePromisesOfOneRequest(t *testing.T) {
 	if m := twin.ok(`"action":"push","path":"/data/a","once":"k","data":{"n":1.10}`); m.Version != pushed.Version || len(*m.Items) != 1 {
 		t.Errorf("the same once on another connection: %+v", m)
 	}
-	for request, want := range map[string]vera.Code{
-		`"action":"push","path":"/data/a","once":"k","data":{"n":2}`:                             vera.InvalidParameter,
-		`"action":"push","path":"/data/a","ifMatch":"0","data":{}`:                               vera.PreconditionFailed,
-		fmt.Sprintf(`"action":"push","path":"/data/a","ifMatch":%q,"data":{}`, pushed.ETag):      vera.OK,
-		fmt.Sprintf(`"action":"update","path":"/data/b","version":%d,"data":{}`, pushed.Version): vera.NotFound,
-		fmt.Sprintf(`"action":"update","path":"/data/a","version":%d,"data":{}`, pushed.Version): vera.OK,
-		`"action":"dance"`: vera.InvalidParameter,
-		`"action":"get"`:   vera.InvalidParameter,
-		`"action":"remove","path":"/data/a","version":999`: vera.OK,
+	for _, r := range []struct {
+		request string
+		want    vera.Code
+	}{
+		{`"action":"push","path":"/data/a","once":"k","data":{"n":2}`, vera.InvalidParameter},
+		{`"action":"push","path":"/data/a","ifMatch":"0","data":{}`, vera.PreconditionFailed},
+		{fmt.Sprintf(`"action":"push","path":"/data/a","ifMatch":%q,"data":{}`, pushed.ETag), vera.OK},
+		{fmt.Sprintf(`"action":"update","path":"/data/b","version":%d,"data":{}`, pushed.Version), vera.NotFound},
+		{fmt.Sprintf(`"action":"update","path":"/data/a","version":%d,"data":{}`, pushed.Version), vera.OK},
+		{`"action":"dance"`, vera.InvalidParameter},
+		{`"action":"get"`, vera.InvalidParameter},
+		{`"action":"remove","path":"/data/a","version":999`, vera.OK},
 	} {
-		if m := c.ask(`%s`, request); m.Code != want {
-			t.Errorf("%s: %+v", request, m)
-		} else if want == vera.PreconditionFailed && (m.Items == nil || m.ETag == "") {
-			t.Errorf("%s: without the list: %+v", request, m)
+		if m := c.ask(`%s`, r.request); m.Code != r.want {
+			t.Errorf("%s: %+v", r.request, m)
+		} else if r.want == vera.PreconditionFailed && (m.Items == nil || m.ETag == "") {
+			t.Errorf("%s: without the list: %+v", r.request, m)
 		}
 	}
 	if m := c.ok(`"action":"update","path":"/data/a","version":%d,"data":{"u":1}`, pushed.Version); m.Version != pushed.Version || (*m.Items)[0].Updated != m.Index {

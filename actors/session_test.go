@@ -266,10 +266,6 @@ func TestRequestsOfAnEndedSessionAreToldSo(t *testing.T) {
 		if err := y.EndSession(t.Context(), sessionID("one")); err != nil {
 			t.Fatal(err)
 		}
-		rid := c.send(`"action":"push","path":"/data/a","data":{}`)
-		if m := c.answer(rid); m.Code != vera.SessionEnded {
-			t.Errorf("a push behind the end: %+v", m)
-		}
 		if code := c.closedWith(); code != vera.CloseEnded {
 			t.Errorf("closed with %d", code)
 		}
