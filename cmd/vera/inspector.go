@@ -1,21 +1,22 @@
 package main
 
 import (
-	"bytes"
 	"context"
 	"iter"
-	"slices"
+	"time"
 
 	"vera"
 	"vera/actors"
-	"vera/raft"
 )
 
 // inspector shows the operator the actors and what the log knows.
-type inspector struct {
-	actors *actors.System
-	raft   *raft.Raft
-}
+type inspector struct{ actors *actors.System }
+
+// askFor bounds how long an actor may take to tell of itself.
+const askFor = 2 * time.Second
+
+// tracedAtMost is how many messages one trace shows.
+const tracedAtMost = 10_000
 
 // Actors tells of each kind.
 func (i *inspector) Actors() any { return i.actors.Kinds() }
@@ -28,14 +29,16 @@ func (i *inspector) ActorTree() any { return i.actors.Tree() }
 
 // Actor tells of one actor.
 func (i *inspector) Actor(id string) (any, bool) {
-	seen, err := i.actors.Actor(context.Background(), id)
+	ctx, cancel := context.WithTimeout(context.Background(), askFor)
+	defer cancel()
+	seen, err := i.actors.Actor(ctx, id)
 	return seen, err == nil
 }
 
 // Trace yields what one actor handles, until ctx is done.
 func (i *inspector) Trace(ctx context.Context, id string) iter.Seq[any] {
 	return func(yield func(any) bool) {
-		events, err := i.actors.Trace(ctx, id, 10_000)
+		events, err := i.actors.Trace(ctx, id, tracedAtMost)
 		if err != nil {
 			yield(map[string]string{"error": err.Error()})
 			return
@@ -50,19 +53,14 @@ func (i *inspector) Trace(ctx context.Context, id string) iter.Seq[any] {
 
 // Sessions tells of at most n sessions, in the order of their ids.
 func (i *inspector) Sessions(after vera.SessionID, n int) any {
-	ids := []vera.SessionID{}
-	for s := range i.raft.Machine().Sessions() {
-		if id := s.ID(); bytes.Compare(id[:], after[:]) > 0 {
-			ids = append(ids, id)
-		}
-	}
-	slices.SortFunc(ids, func(a, b vera.SessionID) int { return bytes.Compare(a[:], b[:]) })
-	return i.actors.Sessions(n)
+	return i.actors.SessionsAfter(after, n)
 }
 
 // Session tells of one session.
 func (i *inspector) Session(id vera.SessionID) (any, bool) {
-	seen, err := i.actors.SessionOf(context.Background(), id)
+	ctx, cancel := context.WithTimeout(context.Background(), askFor)
+	defer cancel()
+	seen, err := i.actors.SessionOf(ctx, id)
 	return seen, err == nil
 }
 

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"fmt"
 	"net/http"
+	"net/url"
 	"os"
 
 	"github.com/prometheus/client_golang/prometheus/promhttp"
@@ -25,10 +26,10 @@ func (p *peer) openSockets() (*ws.Server, error) {
 	o := ws.Options{
 		Limits: c.limits, Cluster: string(p.raft.Cluster()), CookieKey: p.raft.CookieKey(),
 		CookieDomain: c.cookieDomain, CookieSameSite: http.SameSiteLaxMode,
-		Origins: c.allowedOrigins, Proxies: proxies, Owner: c.ownerShown(),
+		Origins: c.allowedOrigins, Hosts: c.hosts(), Proxies: proxies, Owner: c.ownerShown(),
 		Logger: p.log, Registerer: p.metrics,
 		Metrics:   promhttp.HandlerFor(p.metrics, promhttp.HandlerOpts{}),
-		Inspector: &inspector{p.actors, p.raft}, AdminToken: token,
+		Inspector: &inspector{p.actors}, AdminToken: token,
 	}
 	if c.cookieSameSite == "none" {
 		o.CookieSameSite = http.SameSiteNoneMode
@@ -37,6 +38,16 @@ func (p *peer) openSockets() (*ws.Server, error) {
 		o.Certificate = p.certificate.get
 	}
 	return ws.New(o, p.actors)
+}
+
+// hosts are the names under which clients reach this peer besides its address:
+// a proxy in front of a loopback listener passes them on.
+func (c *config) hosts() []string {
+	u, err := url.Parse(c.advertiseClientURL)
+	if err != nil || u.Hostname() == "" {
+		return nil
+	}
+	return []string{u.Hostname()}
 }
 
 // readSecret reads a secret from a file that nobody else may read; no name, no
