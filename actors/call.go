@@ -1,6 +1,7 @@
 package actors
 
 import (
+	"fmt"
 	"sync/atomic"
 	"time"
 
@@ -108,6 +109,17 @@ func (m *call) command() state.Command {
 		c.Kind = state.Remove
 	}
 	return c
+}
+
+// vain says what the call waited for in vain.
+func (m *call) vain(patience time.Duration) string {
+	switch r := &m.request; {
+	case r.MinIndex > m.from.system.log.Machine().Applied():
+		return fmt.Sprintf("minIndex: %d was not reached here within %v", r.MinIndex, patience)
+	case r.Since > m.from.system.log.Machine().Applied():
+		return fmt.Sprintf("since: %d was not reached here within %v", r.Since, patience)
+	}
+	return fmt.Sprintf("%s: no leader agreed within %v", m.request.Action, patience)
 }
 
 // back sends the call to its connection.

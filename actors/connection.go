@@ -196,7 +196,7 @@ func (c *connection) ring() {
 		if m.cancel != nil {
 			m.cancel()
 		}
-		m.refusal = &vera.Error{Code: vera.Unavailable, Message: "not done within " + patience.String(), Applied: m.abandon()}
+		m.refusal = &vera.Error{Code: vera.Unavailable, Message: m.vain(patience), Applied: m.abandon()}
 		c.answer(m)
 	}
 	if m := c.calls.first; m != nil {

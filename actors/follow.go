@@ -2,10 +2,13 @@ package actors
 
 import (
 	"context"
+	"errors"
+	"fmt"
 	"sync"
 	"time"
 
 	"vera"
+	"vera/raft/state"
 )
 
 // Get reads a list; see vera.Service.
@@ -43,7 +46,11 @@ func (y *System) reached(ctx context.Context, index uint64) error {
 	word := make(chan error, 1)
 	cancel := y.log.WhenApplied(index, func() { word <- nil })
 	defer cancel()
-	return y.await(ctx, word)
+	err := y.await(ctx, word)
+	if refused, ok := errors.AsType[*vera.Error](err); ok && refused.Code == vera.Unavailable && refused != errStopping {
+		return &vera.Error{Code: refused.Code, Message: fmt.Sprintf("index: %d was not reached here within %v", index, y.limits.Leader), Applied: vera.AppliedNo}
+	}
+	return err
 }
 
 // Session says what a client is and holds; see vera.Service.
@@ -54,9 +61,19 @@ func (y *System) Session(_ context.Context, h vera.Hello) (vera.SessionInfo, err
 		return info, nil
 	}
 	info.Resumed = true
-	info.Grace = max(info.Grace, living.Grace())
+	info.Grace, info.Safe = living.Grace(), y.safe(assured(living), y.now())
 	info.Items, info.Watches = held(living), living.Watches()
 	return info, nil
+}
+
+// assured is the grace that a session has from now on, whatever happens: the
+// one of its attachments. While it is missed everywhere its grace runs already,
+// nobody here can say how far.
+func assured(s *state.Session) (grace time.Duration) {
+	for _, a := range s.Attachments() {
+		grace = max(grace, a.Grace)
+	}
+	return grace
 }
 
 // Follow begins to watch a list; see vera.Service. An index in the future is
@@ -67,6 +84,11 @@ func (y *System) Follow(ctx context.Context, r vera.Read) (vera.Follower, error)
 	}
 	if r.Path == vera.PeersPath {
 		r.Since = 0 // its etag is no index
+	}
+	if r.Consistent {
+		if err := y.confirmed(ctx); err != nil {
+			return nil, err
+		}
 	}
 	if err := y.reached(ctx, max(r.Since, r.MinIndex)); err != nil {
 		return nil, err

@@ -38,6 +38,7 @@ type memory struct {
 	sequence uint64
 	scratch  []byte
 	batches  []int              // sizes of what was proposed together
+	between  func()             // called when all is applied and the feed told, before outcomes are
 	applied  func(state.Output) // called on the log's goroutine before anybody hears
 }
 
@@ -163,8 +164,15 @@ func (l *memory) step() bool {
 	for _, c := range expiries {
 		l.apply(state.Batch{Commands: []state.Command{c}})
 	}
-	for _, p := range queue {
-		p.done(l.takeAll(p.commands), nil)
+	replies := make([][]state.Reply, len(queue))
+	for i, p := range queue {
+		replies[i] = l.takeAll(p.commands)
+	}
+	if l.between != nil && len(queue) > 0 {
+		l.between()
+	}
+	for i, p := range queue {
+		p.done(replies[i], nil)
 	}
 	if len(barriers) > 0 {
 		l.index++

@@ -102,5 +102,9 @@ func (y *System) EndSession(ctx context.Context, id vera.SessionID) error {
 		}
 		word <- err
 	})
-	return y.await(ctx, word)
+	err := y.await(ctx, word)
+	if refused, ok := errors.AsType[*vera.Error](err); ok && refused.Code == vera.Unavailable {
+		return &vera.Error{Code: refused.Code, Message: refused.Message, Applied: vera.AppliedUnknown} // it is on its way
+	}
+	return err
 }

@@ -201,3 +201,20 @@ func TestDurationsFindTheirBucket(t *testing.T) {
 		t.Error("the ends of the range are wrong")
 	}
 }
+
+func TestAWatchPathTakesInBeforeItSaysSo(t *testing.T) {
+	p := &watchPath{path: "/data/a"}
+	said := false
+	s := &subscription{path: p.path}
+	p.join(&joining{subscription: s, limit: vera.NoLimit, items: true, in: func(*joining) {
+		said = slices.Contains(s.class.subscriptions, s)
+	}})
+	if !said {
+		t.Error("a list may be looked at before its changes are heard")
+	}
+	p.leave(s)
+	p.leave(s)
+	if len(p.classes) != 0 {
+		t.Error("a class without subscriptions is left")
+	}
+}

@@ -115,6 +115,29 @@ func TestSafeCountsFromTheArrival(t *testing.T) {
 	})
 }
 
+// A grace that is not in the log yet promises nothing.
+func TestSafeIsNoMoreThanTheGraceInTheLog(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		y, l := newSystem(t)
+		c := connect(t, y, hello("one"))
+		c.push("/data/a", `{}`)
+		l.hold(true)
+		larger := again(hello("one"))
+		larger.Grace = 9 * time.Second
+		let := make(chan *client, 1)
+		go func() { let <- connect(t, y, larger) }()
+		synctest.Wait()
+		if m := c.ok(`"action":"ping"`); m.SafeMs != 2000 {
+			t.Errorf("while the larger grace is on its way: %d", m.SafeMs)
+		}
+		l.hold(false)
+		<-let
+		if m := c.ok(`"action":"ping"`); m.SafeMs != 9000 {
+			t.Errorf("when it is there: %d", m.SafeMs)
+		}
+	})
+}
+
 func TestDoubtIsToldEarly(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		y, l := newSystem(t)

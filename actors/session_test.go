@@ -302,6 +302,32 @@ func TestRequestsOfAnEndedSessionAreToldSo(t *testing.T) {
 	})
 }
 
+// The end of a life may be heard of before its beginning.
+func TestALifeThatEndedBeforeItWasKnown(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		y, l := newSystem(t)
+		c := connect(t, y, hello("one"))
+		l.hold(true)
+		rid := c.send(`"action":"push","path":"/data/a","data":{}`)
+		synctest.Wait()
+		end := state.Command{Kind: state.End, Session: sessionID("one"), Life: l.machine.Applied() + 1, Reason: vera.Ended}
+		done := make(chan error, 1)
+		go func() { done <- l.operate(end) }()
+		synctest.Wait()
+		l.between = func() { pass(time.Millisecond) }
+		l.hold(false)
+		if err := <-done; err != nil {
+			t.Fatal(err)
+		}
+		if m := c.answer(rid); m.Code != vera.SessionEnded {
+			t.Errorf("answered %+v", m)
+		}
+		if code := c.closedWith(); code != vera.CloseEnded {
+			t.Errorf("closed with %d", code)
+		}
+	})
+}
+
 func TestASessionHasOnlySoManyConnections(t *testing.T) {
 	y, _ := newSystem(t, func(o *Options) { o.Limits.SessionConnections = 2 })
 	first := connect(t, y, hello("one"))

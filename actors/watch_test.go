@@ -171,6 +171,9 @@ func TestALimitedWatchIsSilentWhileItsWindowStays(t *testing.T) {
 		answer := watcher.ok(`"action":"watch","path":"/data/a","limit":1`)
 		next := connect(t, y, hello("next"))
 		second := next.push("/data/a", `{"who":"next"}`)
+		synctest.Wait()
+		conn := (*connection)(watcher.conn.(*entrance))
+		handled := conn.box.handled.Load()
 		for range 700 { // more than a watch keeps of the past
 			c := connect(t, y, hello("passing"))
 			c.push("/data/a", `{}`)
@@ -180,6 +183,15 @@ func TestALimitedWatchIsSilentWhileItsWindowStays(t *testing.T) {
 		if behind := watcher.messages()[answer.received+1:]; len(behind) != 0 {
 			t.Fatalf("told %d times while the head stayed: %+v", len(behind), behind[0])
 		}
+		if n := conn.box.handled.Load() - handled; n > 10 {
+			t.Errorf("poked %d times while the head stayed", n)
+		}
+		now, _ := y.list("/data/a")
+		conn.out.mu.Lock()
+		if old := now.Changed() - conn.subscriptions[0].told.Changed(); old > 3*refreshAfter {
+			t.Errorf("it keeps a state of %d indexes ago in memory", old)
+		}
+		conn.out.mu.Unlock()
 		head.leave(vera.EndedClean)
 		m := watcher.notified(answer)
 		if len(m.Removed) != 1 || m.Removed[0].Version != first.Version || len(m.Added) != 1 || m.Added[0].Version != second.Version || len(*m.Items) != 1 {
@@ -243,6 +255,26 @@ func TestWatchingAgainReplacesTheOptions(t *testing.T) {
 		}
 		if m := silent.ok(`"action":"watch","path":"/data/a"`); len(*m.Items) != 2 {
 			t.Errorf("its own watch is answered %+v", m)
+		}
+	})
+}
+
+// What was not read yet when a watch ended is not told behind the answer.
+func TestUnwatchTakesBackWhatWasNotRead(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		y, _ := newSystem(t)
+		c, pusher := connect(t, y, hello("one")), connect(t, y, hello("pusher"))
+		c.ok(`"action":"watch","path":"/data/a"`)
+		c.slow.Store(true)
+		pusher.push("/data/a", `{}`)
+		synctest.Wait()
+		rid := c.send(`"action":"unwatch","path":"/data/a"`)
+		synctest.Wait()
+		c.slow.Store(false)
+		c.Wake()
+		answer := c.answer(rid)
+		if behind := c.messages()[answer.received+1:]; len(behind) != 0 {
+			t.Errorf("told %+v", behind)
 		}
 	})
 }
