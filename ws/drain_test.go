@@ -62,7 +62,7 @@ func TestDrainSendsEverybodyAway(t *testing.T) {
 		t.Errorf("%d %s", ready.StatusCode, ready.body)
 	}
 	for i := range clients {
-		if at, due := <-gone, over*9/10*time.Duration(i+1)/n; at < due-300*time.Millisecond || at > due+time.Second {
+		if at, due := <-gone, over*9/10*time.Duration(i)/n; at < due-300*time.Millisecond || at > due+time.Second {
 			t.Errorf("client %d was sent away at %v, want %v", i, at, due)
 		}
 	}

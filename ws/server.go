@@ -181,9 +181,12 @@ func (s *Server) all(admin bool) []*site {
 // is for the last ones to answer.
 const drained = 0.9
 
+// goingAway is what a client is told that is sent away.
+const goingAway = "this peer is going away"
+
 // Drain sends all clients away: no connection is accepted any more, long polls
-// are answered, streams end, and the sockets are closed with 1001, evenly over
-// the time until ctx's deadline. It returns when all are gone or ctx is done.
+// are answered, streams end, and the sockets are closed with 1001, the first at
+// once and the others evenly over the time until ctx's deadline. It returns when all are gone or ctx is done.
 // The admin listener goes on.
 func (s *Server) Drain(ctx context.Context) {
 	clients := s.all(false)
@@ -199,8 +202,9 @@ func (s *Server) Drain(ctx context.Context) {
 	for _, at := range clients {
 		wg.Go(func() { _ = at.http.Shutdown(ctx) })
 	}
-	s.sockets.Drain(ctx, over, vera.CloseGoingAway, "this peer is going away")
+	s.sockets.Drain(ctx, over, vera.CloseGoingAway, goingAway)
 	wg.Wait()
+	s.sockets.Drain(ctx, 0, vera.CloseGoingAway, goingAway) // those that were shaking hands
 }
 
 // Close ends everything at once and returns when nothing of the server runs

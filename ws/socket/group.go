@@ -146,8 +146,8 @@ func (g *Group) sockets() []*Socket {
 	return all
 }
 
-// Drain sends all sockets away, evenly over the given time, and returns when
-// they are gone or ctx is done. Sockets that are started meanwhile are sent
+// Drain sends all sockets away, the first at once and the others evenly over
+// the given time, and returns when they are gone or ctx is done. Sockets that are started meanwhile are sent
 // away at the end.
 func (g *Group) Drain(ctx context.Context, over time.Duration, code vera.CloseCode, reason string) {
 	started := time.Now()
@@ -159,7 +159,7 @@ func (g *Group) Drain(ctx context.Context, over time.Duration, code vera.CloseCo
 		if elapsed := time.Since(started); elapsed < over {
 			share = float64(elapsed) / float64(over)
 		}
-		for ; sent < int(share*float64(len(waiting))); sent++ {
+		for ; sent < len(waiting) && float64(sent) <= share*float64(len(waiting)); sent++ {
 			waiting[sent].Close(code, reason)
 		}
 		if g.Len() == 0 {
