@@ -117,7 +117,8 @@ func (p *peer) badRequests() (all []row) {
 		"/data/x?wait=1h": "wait: a time such as 30s, from 0s to 55s", "/data/x?wait=x": "wait: a time", "/data/x?wait=-1s": "wait: a time", "/data/x?consistent=maybe": "consistent: true or false",
 		"/data/x?minIndex=-1": "minIndex: an integer from 0", "/data/x?minIndex=99999999999999999999": "minIndex: an integer", "/data/x?a=%zz": "query: ", "/data/x?version=1": "version: ", "/session?version=7": "version: ",
 	} {
-		all = append(all, row{"target " + target[:min(len(target), 40)], p.get(target), 400, vera.InvalidParameter, []string{words}})
+		all = append(all, row{"target " + target[:min(len(target), 40)], p.get(target), 400, vera.InvalidParameter, []string{words}},
+			row{"stream of " + target[:min(len(target), 40)], p.get(target, "Accept: text/event-stream"), 400, vera.InvalidParameter, []string{words}})
 	}
 	for query, words := range map[string]string{
 		"?graceMs=-1": "graceMs: an integer from 0 to 600000", "?graceMs=600001": "graceMs: an integer from 0 to 600000", "?graceMs=1.5": "graceMs", "?heartbeatMs=1": "heartbeatMs: an integer from 250 to 600000",

@@ -17,13 +17,13 @@ func (v *visit) list() error {
 	if err != nil {
 		return err
 	}
-	v.w.Header().Add("Vary", "Accept")
-	if v.r.Method == http.MethodGet && accepts(v.r, "text/event-stream") {
-		return v.stream(read)
-	}
 	wait, err := v.query.wait(v.site.Limits.Wait)
 	if err != nil {
 		return err
+	}
+	v.w.Header().Add("Vary", "Accept")
+	if v.r.Method == http.MethodGet && accepts(v.r, "text/event-stream") {
+		return v.stream(read)
 	}
 	listing, err := v.get(v.r.Context(), read)
 	if err != nil {
