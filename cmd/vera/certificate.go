@@ -30,6 +30,9 @@ func loadCertificate(cert, key string, log zerolog.Logger) (*certificate, error)
 
 func (c *certificate) load() error {
 	changed := c.changed()
+	if err := private(c.key); err != nil {
+		return fmt.Errorf("--tls-key: %w", err)
+	}
 	pair, err := tls.LoadX509KeyPair(c.cert, c.key)
 	if err != nil {
 		return fmt.Errorf("--tls-cert %s, --tls-key %s: %w", c.cert, c.key, err)

@@ -31,6 +31,8 @@ type config struct {
 	logLevel, logFormat            string
 	drain                          time.Duration
 	limits                         vera.Limits
+
+	wrong []error // with values that were given
 }
 
 // group is a heading of the help and the flags under it.
@@ -115,6 +117,13 @@ func (c *config) limitFlags() *pflag.FlagSet {
 	for _, b := range c.bounds() {
 		f.IntVar(b.value, b.name, *b.value, b.usage)
 	}
+	l := &c.limits
+	f.DurationVar(&l.HeadFor, "max-head-time", l.HeadFor, "for a whole request head")
+	f.DurationVar(&l.RestFor, "max-rest-time", l.RestFor, "for the rest of a frame")
+	f.DurationVar(&l.Leader, "max-leader-time", l.Leader, "for a request without a leader, or an index to come")
+	f.DurationVar(&l.Wait, "max-wait", l.Wait, "of a long poll")
+	f.DurationVar(&l.Stuck, "max-stuck", l.Stuck, "without progress on a socket with something to write")
+	f.DurationVar(&l.MaxHeartbeat, "max-heartbeat", l.MaxHeartbeat, "the longest that a client may choose")
 	return f
 }
 
@@ -131,6 +140,8 @@ func (c *config) bounds() []bound {
 	l := &c.limits
 	return []bound{
 		{"max-message", &l.Message, 256, "bytes a WebSocket message"},
+		{"max-rid", &l.RID, 1, "bytes a rid"},
+		{"max-once", &l.Once, 1, "bytes of a push's once"},
 		{"max-data", &l.Data, 2, "bytes an item's data"},
 		{"max-path", &l.Path, 8, "bytes a path"},
 		{"max-segments", &l.Segments, 1, "segments a path"},
@@ -158,7 +169,7 @@ func (c *config) logFlags() *pflag.FlagSet {
 
 // check names everything that is wrong, at once.
 func (c *config) check() error {
-	var errs []error
+	errs := c.wrong
 	wrong := func(format string, args ...any) { errs = append(errs, fmt.Errorf(format, args...)) }
 	for _, b := range c.bounds() {
 		if *b.value < b.least {
@@ -187,6 +198,12 @@ func (c *config) checkTimes() (errs []error) {
 		{"min-heartbeat", l.MinHeartbeat, 50 * time.Millisecond, l.MaxHeartbeat},
 		{"heartbeat", l.Heartbeat, l.MinHeartbeat, l.MaxHeartbeat},
 		{"drain", c.drain, 0, time.Hour},
+		{"max-heartbeat", l.MaxHeartbeat, time.Second, 24 * time.Hour},
+		{"max-head-time", l.HeadFor, 100 * time.Millisecond, 10 * time.Minute},
+		{"max-rest-time", l.RestFor, 100 * time.Millisecond, 10 * time.Minute},
+		{"max-leader-time", l.Leader, 100 * time.Millisecond, 10 * time.Minute},
+		{"max-wait", l.Wait, 0, time.Hour},
+		{"max-stuck", l.Stuck, time.Second, time.Hour},
 	}
 	for _, r := range ranges {
 		if r.value < r.least || r.value > r.atMost {

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"errors"
 	"os"
 	"path/filepath"
 	"strings"
@@ -19,10 +20,8 @@ func settings(t *testing.T, args []string, env map[string]string) (*config, erro
 	if err := flags.Parse(args); err != nil {
 		t.Fatal(err)
 	}
-	if err := fill(flags, func(name string) (string, bool) { v, ok := env[name]; return v, ok }); err != nil {
-		return c, err
-	}
-	return c, c.check()
+	fromOutside := fill(flags, func(name string) (string, bool) { v, ok := env[name]; return v, ok })
+	return c, errors.Join(fromOutside, c.check())
 }
 
 func file(t *testing.T, name, text string) string {
@@ -57,12 +56,12 @@ func TestFlagBeatsEnvironmentBeatsFile(t *testing.T) {
 }
 
 func TestEverythingWrongIsToldAtOnce(t *testing.T) {
-	_, err := settings(t, []string{"--grace", "20m", "--heartbeat", "1ms", "--owner", "nobody", "--tls-cert", "x", "--client-addr", "8372",
+	_, err := settings(t, []string{"--grace", "20m", "--heartbeat", "1ms", "--failover-grace", "soon", "--owner", "nobody", "--tls-cert", "x", "--client-addr", "8372",
 		"--allowed-origins", "example.org", "--trusted-proxies", "ten", "--max-data", "0", "--admin-addr", ":8374", "--name", "a b", "--cookie-samesite", "maybe"}, nil)
 	if err == nil {
 		t.Fatal("accepted")
 	}
-	for _, flag := range []string{"grace", "heartbeat", "owner", "tls-key", "client-addr", "allowed-origins", "trusted-proxies", "max-data", "name", "cookie-samesite", "admin-token-file"} {
+	for _, flag := range []string{"grace", "heartbeat", "failover-grace", "owner", "tls-key", "client-addr", "allowed-origins", "trusted-proxies", "max-data", "name", "cookie-samesite", "admin-token-file"} {
 		if !strings.Contains(err.Error(), "--"+flag) {
 			t.Errorf("--%s is not named in:\n%v", flag, err)
 		}
@@ -98,7 +97,7 @@ func TestHelpFitsOnOneScreen(t *testing.T) {
 }
 
 func TestWrongUseIsOneLineAndStatus2(t *testing.T) {
-	for _, args := range [][]string{{"--no-such-flag"}, {"frobnicate"}, {"get"}, {"push", "/data/x"}, {"--grace", "soon"}} {
+	for _, args := range [][]string{{"--no-such-flag"}, {"frobnicate"}, {"get"}, {"get", "data/x"}, {"push", "/data/x"}, {"--grace", "soon"}} {
 		var out, errOut strings.Builder
 		if status := run(args, nil, &out, &errOut); status != 2 {
 			t.Errorf("%v: status %d, %s", args, status, errOut.String())

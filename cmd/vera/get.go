@@ -8,6 +8,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"vera"
 	"vera/client"
 )
 
@@ -71,11 +72,16 @@ func printList(out io.Writer, l client.Listing) error {
 	return nil
 }
 
-// arguments wants exactly the arguments of these names.
+// arguments wants exactly the arguments of these names, the first of them a
+// path.
 func arguments(names ...string) cobra.PositionalArgs {
 	return func(cmd *cobra.Command, args []string) error {
 		if len(args) != len(names) {
 			return usageError{fmt.Errorf("usage: %s", cmd.UseLine())}
+		}
+		limits := vera.DefaultLimits(0)
+		if _, err := vera.ParsePath(args[0], &limits); err != nil {
+			return usageError{err}
 		}
 		return nil
 	}

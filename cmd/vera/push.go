@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net/http"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -19,14 +20,20 @@ import (
 func pushCommand(s streams) *cobra.Command {
 	cmd := &cobra.Command{Use: "push PATH JSON|-", Short: "push an item and hold it until interrupted", Args: arguments("PATH", "JSON|-")}
 	server := serverFlag(cmd.Flags())
-	grace := cmd.Flags().Duration("grace", 0, "how long the item outlives a lost connection; 0: as the server has it")
-	once := cmd.Flags().String("once", rand.Text(), "the push happens at most once under this key")
+	grace := cmd.Flags().Duration("grace", 0, "how long the item outlives a lost connection (default: as the server has it)")
+	once := cmd.Flags().String("once", "", "the push happens at most once under this word; a random one when none is given")
 	ifMatch := cmd.Flags().String("if-match", "", "only if the list's etag is this one (0: only if it is empty)")
 	asJSON := cmd.Flags().Bool("json", false, "print JSON, also on a terminal")
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		data, err := dataOf(args[1], s.in)
 		if err != nil {
 			return err
+		}
+		if *once == "" {
+			*once = rand.Text()
+		}
+		if *grace == 0 && cmd.Flags().Changed("grace") {
+			*grace = client.NoGrace
 		}
 		options := []client.Option{client.Once(*once), client.Limit(0)}
 		if *ifMatch != "" {
@@ -38,7 +45,7 @@ func pushCommand(s streams) *cobra.Command {
 			return advised(*server, err)
 		}
 		if *asJSON || !isTerminal(s.out) {
-			_, err = fmt.Fprintf(s.out, "{\"path\":%q,\"version\":%d}\n", args[0], version)
+			err = json.NewEncoder(s.out).Encode(client.Held{Path: args[0], Version: version})
 		} else {
 			_, err = fmt.Fprintf(s.out, "version %d; held until Ctrl-C\n", version)
 		}
@@ -122,6 +129,10 @@ func (h *holding) back(ctx context.Context, version uint64) error {
 		if err == nil {
 			h.connection = c
 			break
+		}
+		var refused *client.Refused
+		if errors.As(err, &refused) && refused.Status != http.StatusServiceUnavailable && refused.Status != http.StatusTooManyRequests {
+			return fmt.Errorf("%s: item %d is lost: %w", h.path, version, err)
 		}
 		select {
 		case <-ctx.Done():

@@ -35,9 +35,9 @@ func rootCommand(s streams) *cobra.Command {
 	return root
 }
 
-func noArguments(_ *cobra.Command, args []string) error {
+func noArguments(cmd *cobra.Command, args []string) error {
 	if len(args) > 0 {
-		return usageError{fmt.Errorf("unknown command %q", args[0])}
+		return usageError{fmt.Errorf("%s: %q is neither a command nor a flag", cmd.CommandPath(), args[0])}
 	}
 	return nil
 }
@@ -59,6 +59,7 @@ func addFlags(flags *pflag.FlagSet, c *config) {
 	for _, g := range c.groups() {
 		flags.AddFlagSet(g.flags)
 	}
+	forgive(flags, &c.wrong)
 }
 
 // rootHelp fits on one screen: the commands, and the flags of a peer but its

@@ -25,6 +25,7 @@ type peer struct {
 	config  *config
 	log     zerolog.Logger
 	metrics *prometheus.Registry
+	token   string     // of the admin listener
 	fatal   chan error // what ends the process; the first one counts
 
 	client, admin net.Listener
@@ -37,17 +38,18 @@ type peer struct {
 // serve runs one peer until ctx is done, and then sends its clients away. The
 // error says what ended it otherwise.
 func serve(ctx context.Context, c *config, flags *pflag.FlagSet, s streams) error {
-	if err := fill(flags, os.LookupEnv); err != nil {
+	if err := errors.Join(fill(flags, os.LookupEnv), c.check()); err != nil {
 		return usageError{err}
 	}
-	if err := c.check(); err != nil {
-		return usageError{err}
+	token, err := readSecret(c.adminTokenFile)
+	if err != nil {
+		return fmt.Errorf("--admin-token-file: %w", err)
 	}
 	log, err := newLogger(s.err, c.logLevel, c.logFormat)
 	if err != nil {
 		return err
 	}
-	p := &peer{config: c, log: log, metrics: prometheus.NewRegistry(), fatal: make(chan error, 1)}
+	p := &peer{config: c, log: log, token: token, metrics: prometheus.NewRegistry(), fatal: make(chan error, 1)}
 	p.metrics.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	if err := p.open(); err != nil {
 		return errors.Join(err, p.close())

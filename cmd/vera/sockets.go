@@ -19,17 +19,13 @@ func (p *peer) openSockets() (*ws.Server, error) {
 	if err != nil {
 		return nil, err
 	}
-	token, err := readSecret(c.adminTokenFile)
-	if err != nil {
-		return nil, fmt.Errorf("--admin-token-file: %w", err)
-	}
 	o := ws.Options{
 		Limits: c.limits, Cluster: string(p.raft.Cluster()), CookieKey: p.raft.CookieKey(),
 		CookieDomain: c.cookieDomain, CookieSameSite: http.SameSiteLaxMode,
 		Origins: c.allowedOrigins, Hosts: c.hosts(), Proxies: proxies, Owner: c.ownerShown(),
 		Logger: p.log, Registerer: p.metrics,
 		Metrics:   promhttp.HandlerFor(p.metrics, promhttp.HandlerOpts{}),
-		Inspector: &inspector{p.actors}, AdminToken: token,
+		Inspector: &inspector{p.actors}, AdminToken: p.token,
 	}
 	if c.cookieSameSite == "none" {
 		o.CookieSameSite = http.SameSiteNoneMode
@@ -56,12 +52,8 @@ func readSecret(file string) (string, error) {
 	if file == "" {
 		return "", nil
 	}
-	info, err := os.Stat(file)
-	if err != nil {
+	if err := private(file); err != nil {
 		return "", err
-	}
-	if info.Mode().Perm()&0o077 != 0 {
-		return "", fmt.Errorf("%s can be read by others (mode %#o): chmod 600 %s", file, info.Mode().Perm(), file)
 	}
 	text, err := os.ReadFile(file)
 	if err != nil {
@@ -72,4 +64,13 @@ func readSecret(file string) (string, error) {
 		return "", fmt.Errorf("%s holds %d characters, at least 16 are needed", file, len(secret))
 	}
 	return secret, nil
+}
+
+// private refuses a secret's file that others may read.
+func private(file string) error {
+	info, err := os.Stat(file)
+	if err == nil && info.Mode().Perm()&0o077 != 0 {
+		err = fmt.Errorf("%s can be read by others (mode %#o): chmod 600 %s", file, info.Mode().Perm(), file)
+	}
+	return err
 }

@@ -15,6 +15,27 @@ import (
 	"github.com/spf13/pflag"
 )
 
+// lenient is a flag's value that notes what is wrong instead of refusing it, so
+// that all of it can be told at once.
+type lenient struct {
+	pflag.Value
+	name  string
+	wrong *[]error
+}
+
+// Set takes a value, or notes why not.
+func (l lenient) Set(text string) error {
+	if err := l.Value.Set(text); err != nil {
+		*l.wrong = append(*l.wrong, fmt.Errorf("--%s is %q: %w", l.name, text, err))
+	}
+	return nil
+}
+
+// forgive makes flags note what is wrong with their values.
+func forgive(flags *pflag.FlagSet, wrong *[]error) {
+	flags.VisitAll(func(f *pflag.Flag) { f.Value = lenient{f.Value, f.Name, wrong} })
+}
+
 // envName is the environment variable of a flag: --client-addr is
 // VERA_CLIENT_ADDR.
 func envName(flag string) string {
