@@ -114,7 +114,7 @@ func (v *visit) checkUpgrade() error {
 	version, key := header.Get("Sec-WebSocket-Version"), header.Get("Sec-WebSocket-Key")
 	nonce, err := base64.StdEncoding.Strict().DecodeString(key)
 	switch {
-	case v.r.Method != http.MethodGet || header.Get("Upgrade") == "":
+	case header.Get("Upgrade") == "":
 		v.w.Header().Set("Upgrade", "websocket")
 		return refuse(426, vera.InvalidParameter, "Upgrade: this route is a WebSocket; a proxy in between must pass Upgrade and Connection on")
 	case version == "":

@@ -41,8 +41,8 @@ func TestHostileHandshakes(t *testing.T) {
 					t.Error("the connection stays")
 				}
 			case 405:
-				if answer.Header.Get("Allow") == "" {
-					t.Error("405 without Allow")
+				if allow := answer.Header.Get("Allow"); allow == "" || strings.Contains(allow, "HEAD") == strings.Contains(r.name, "/connect") {
+					t.Errorf("405 with Allow: %s", allow)
 				}
 			case 426:
 				if strings.Contains(r.name, "Version") && answer.Header.Get("Sec-WebSocket-Version") != "13" {
@@ -75,6 +75,7 @@ func (p *peer) badHeads() []row {
 		{"head: 101 lines", p.get("/data/x", strings.Split(strings.Repeat("X: y\n", 100), "\n")[:100]...), 431, vera.TooLarge, []string{"100"}},
 		{"head: key given twice", p.upgrade("", "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ=="), 400, bad, []string{"Sec-WebSocket-Key"}},
 		{"POST to /connect", lines("POST /connect HTTP/1.1", host, "Content-Length: 5") + "hello", 405, bad, []string{"GET"}},
+		{"PUT to /connect", strings.Replace(p.upgrade(""), "GET", "PUT", 1), 405, bad, []string{"GET, OPTIONS"}},
 		{"POST to a list", lines("POST /data/x HTTP/1.1", host, "Content-Type: application/json", "Content-Length: 2") + "{}", 405, bad, []string{"GET"}},
 		{"chunked PUT to a list", lines("PUT /data/x HTTP/1.1", host, "Transfer-Encoding: chunked") + "0\r\n\r\n", 405, bad, nil},
 		{"DELETE of a list", lines("DELETE /data/x HTTP/1.1", host), 405, bad, nil},
@@ -285,5 +286,15 @@ func TestTheCookieIsOneThatBrowsersTake(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+func TestThereIsNoHeadOfAWebSocket(t *testing.T) {
+	p := newPeer(t, nil)
+	for _, method := range []string{"HEAD", "OPTIONS"} {
+		answer := ask(t, p.addr, strings.Replace(p.upgrade(""), "GET", method, 1))
+		if want := map[string]int{"HEAD": 405, "OPTIONS": 204}[method]; answer.StatusCode != want || answer.Header.Get("Allow") != "GET, OPTIONS" {
+			t.Errorf("%s: %d, Allow: %s", method, answer.StatusCode, answer.Header.Get("Allow"))
+		}
 	}
 }

@@ -85,6 +85,7 @@ func (v *visit) end() {
 func (v *visit) route() error {
 	switch {
 	case v.path == "/connect":
+		v.allowed = "GET, OPTIONS" // a WebSocket has no HEAD
 		return v.read(v.connect)
 	case v.path == "/session":
 		return v.read(v.session)
@@ -115,14 +116,14 @@ func (v *visit) read(serve func() error) error {
 
 // show serves a route that can be read, and answers OPTIONS.
 func (v *visit) show(serve func() error) error {
-	switch v.r.Method {
-	case http.MethodGet, http.MethodHead:
-		return serve()
-	case http.MethodOptions:
+	switch {
+	case !slices.Contains(strings.Split(v.allowed, ", "), v.r.Method):
+		return v.notAllowed()
+	case v.r.Method == http.MethodOptions:
 		v.preflight()
 		return nil
 	}
-	return v.notAllowed()
+	return serve()
 }
 
 func (v *visit) notAllowed() error {
