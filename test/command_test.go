@@ -97,7 +97,7 @@ func TestCommandsSayWhatIsWrong(t *testing.T) {
 		exit int
 		word string
 	}{
-		{[]string{"get", "/nowhere"}, 1, "path"},
+		{[]string{"get", "/nowhere"}, 2, "path"},
 		{[]string{"push", "/data/a", "[1]"}, 2, "object"},
 		{[]string{"get", "/data/a", "--server", "http://127.0.0.1:1"}, 1, "127.0.0.1:1"},
 		{[]string{"get"}, 2, "PATH"},
