@@ -181,6 +181,24 @@ func TestAStreamOfEvents(t *testing.T) {
 	}
 }
 
+func TestAStreamAheadOfThePeer(t *testing.T) {
+	p := newPeer(t, func(o *Options) { o.Limits.Leader = 300 * time.Millisecond })
+	p.unharmed(t)
+	last := p.push("/data/x", vera.SessionID{}, "o", `{}`)
+	stream, _ := p.events(t, "/data/x", fmt.Sprintf("Last-Event-ID: %d", last+1)) // answered though nothing is applied
+	p.push("/data/x", vera.SessionID{}, "o", `{}`)
+	last = p.push("/data/x", vera.SessionID{}, "o", `{}`)
+	for event := ""; !strings.Contains(event, fmt.Sprintf("id: %d|", last)); {
+		event = stream.next()
+	}
+	began := time.Now()
+	never, _ := p.events(t, "/data/x", fmt.Sprintf("Last-Event-ID: %d", last+1000))
+	if rest, err := io.ReadAll(never.r); err != nil || string(rest) != ": vera\nretry: 1000\n\n" || time.Since(began) < 300*time.Millisecond {
+		t.Errorf("%q %v after %v", rest, err, time.Since(began))
+	}
+	ask(t, p.addr, p.get("/data/../x", "Accept: text/event-stream", "Last-Event-ID: 9000")).refused(t, 400, vera.InvalidParameter, "path")
+}
+
 func TestAQuietStreamIsKeptAliveByComments(t *testing.T) {
 	p := newPeer(t, nil)
 	p.server.comment = 20 * time.Millisecond

@@ -160,7 +160,8 @@ func accepts(r *http.Request, media string) bool {
 
 // stream answers with events, one a notification, until the client or this
 // peer leaves, RFC "Server-sent events" of the HTML standard. Comments keep
-// proxies from taking it for dead.
+// proxies from taking it for dead. A client that is ahead of this peer is
+// waited for behind the head: an EventSource gives up on any status but 200.
 func (v *visit) stream(read vera.Read) error {
 	if id := v.r.Header.Get("Last-Event-ID"); id != "" {
 		since, err := strconv.ParseUint(id, 10, 63)
@@ -175,20 +176,39 @@ func (v *visit) stream(read vera.Read) error {
 	}
 	ctx, cancel := v.untilDrain()
 	defer cancel()
+	ahead := read.Since > v.site.service.Status().Applied
+	if ahead && v.begin() != nil {
+		return nil
+	}
 	follower, err := v.follow(ctx, read)
+	if ahead && err != nil {
+		return nil // it comes back by itself, but never after another status than 200
+	}
 	if err != nil {
 		return err
 	}
 	defer follower.Close()
-	header := v.w.Header()
+	if !ahead && v.begin() != nil {
+		return nil
+	}
+	v.tellAll(ctx, follower)
+	return nil
+}
+
+// begin sends the head of a stream, and what an EventSource must know.
+func (v *visit) begin() error {
+	header, status := v.w.Header(), v.site.service.Status()
 	header.Set("Content-Type", "text/event-stream")
 	header.Set("Cache-Control", "no-cache")
 	header.Set("X-Accel-Buffering", "no") // nginx would keep events back
-	header.Set("Vera-Index", strconv.FormatUint(v.site.service.Status().Applied, 10))
-	v.tellLeader(v.site.service.Status())
-	if err := v.event(": vera\nretry: 1000\n\n"); err != nil {
-		return nil
-	}
+	header.Set("Vera-Index", strconv.FormatUint(status.Applied, 10))
+	v.tellLeader(status)
+	return v.event(": vera\nretry: 1000\n\n")
+}
+
+// tellAll sends what a follower has to tell until the client or this peer
+// leaves.
+func (v *visit) tellAll(ctx context.Context, follower vera.Follower) {
 	for {
 		turn, over := context.WithTimeout(ctx, v.site.comment)
 		notification, index, err := follower.Next(turn)
@@ -200,7 +220,7 @@ func (v *visit) stream(read vera.Read) error {
 			err = v.event(":\n\n")
 		}
 		if err != nil {
-			return nil
+			return
 		}
 	}
 }
