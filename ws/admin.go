@@ -145,9 +145,9 @@ func (v *visit) actors(id string) error {
 	case "trace":
 		return v.trace()
 	}
-	actor, ok := v.site.Inspector.Actor(id)
-	if !ok {
-		return vera.Errorf(vera.NotFound, "actor: there is no %.100q", id)
+	actor, err := v.site.Inspector.Actor(v.r.Context(), id)
+	if err != nil {
+		return err
 	}
 	return v.tell(actor)
 }
@@ -208,9 +208,9 @@ func (v *visit) one(text string) error {
 	if err != nil {
 		return vera.Errorf(vera.InvalidParameter, "session: %v", err)
 	}
-	session, ok := v.site.Inspector.Session(id)
-	if !ok {
-		return vera.Errorf(vera.NotFound, "session: %v does not live", id)
+	session, err := v.site.Inspector.Session(v.r.Context(), id)
+	if err != nil {
+		return err
 	}
 	return v.tell(session)
 }

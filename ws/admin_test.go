@@ -23,13 +23,24 @@ type inspector struct {
 	ended []vera.SessionID
 }
 
-var known = vera.SessionOf([]byte("known"), "")
+var known, busy = vera.SessionOf([]byte("known"), ""), vera.SessionOf([]byte("busy"), "")
 
 func (*inspector) Actors() any         { return map[string]int{"session": 3} }
 func (*inspector) TopActors(n int) any { return map[string]int{"n": n} }
 func (*inspector) ActorTree() any      { return []string{"guardian"} }
-func (*inspector) Actor(id string) (any, bool) {
-	return map[string]string{"id": id}, id == "shard/0/a b"
+func (*inspector) Actor(_ context.Context, id string) (any, error) {
+	return map[string]string{"id": id}, fate(id)
+}
+
+// fate is what becomes of a question about an actor or a session.
+func fate(id string) error {
+	switch id {
+	case "shard/0/a b", known.String():
+		return nil
+	case "busy", busy.String():
+		return vera.Errorf(vera.Unavailable, "id: no answer in time")
+	}
+	return vera.Errorf(vera.NotFound, "id: nothing has it")
 }
 func (*inspector) Trace(ctx context.Context, id string) iter.Seq[any] {
 	return func(yield func(any) bool) {
@@ -41,8 +52,8 @@ func (*inspector) Trace(ctx context.Context, id string) iter.Seq[any] {
 func (*inspector) Sessions(after vera.SessionID, n int) any {
 	return map[string]any{"after": after.String(), "n": n}
 }
-func (*inspector) Session(id vera.SessionID) (any, bool) {
-	return map[string]string{"session": id.String()}, id == known
+func (*inspector) Session(_ context.Context, id vera.SessionID) (any, error) {
+	return map[string]string{"session": id.String()}, fate(id.String())
 }
 func (i *inspector) EndSession(_ context.Context, id vera.SessionID) error {
 	i.mu.Lock()
@@ -110,6 +121,8 @@ func TestAdminRefusals(t *testing.T) {
 	}{
 		{"GET", "/nothing", "X: y", 404, vera.NotFound},
 		{"GET", "/actors/unknown", "X: y", 404, vera.NotFound},
+		{"GET", "/actors/busy", "X: y", 503, vera.Unavailable},
+		{"GET", "/sessions/" + busy.String(), "X: y", 503, vera.Unavailable},
 		{"GET", "/actors/top?limit=1001", "X: y", 400, vera.InvalidParameter},
 		{"GET", "/actors/trace?forMs=600001", "X: y", 400, vera.InvalidParameter},
 		{"GET", "/sessions/xyz", "X: y", 400, vera.InvalidParameter},

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"iter"
 	"time"
 
@@ -28,11 +29,20 @@ func (i *inspector) TopActors(n int) any { return i.actors.Top(n) }
 func (i *inspector) ActorTree() any { return i.actors.Tree() }
 
 // Actor tells of one actor.
-func (i *inspector) Actor(id string) (any, bool) {
-	ctx, cancel := context.WithTimeout(context.Background(), askFor)
+func (i *inspector) Actor(ctx context.Context, id string) (any, error) {
+	ctx, cancel := context.WithTimeout(ctx, askFor)
 	defer cancel()
 	seen, err := i.actors.Actor(ctx, id)
-	return seen, err == nil
+	return seen, told(err)
+}
+
+// told makes an error one for the operator: what is no refusal is an actor that
+// is too busy to tell of itself.
+func told(err error) error {
+	if _, refused := errors.AsType[*vera.Error](err); refused || err == nil {
+		return err
+	}
+	return vera.Errorf(vera.Unavailable, "no answer: %v", err)
 }
 
 // Trace yields what one actor handles, until ctx is done.
@@ -57,11 +67,11 @@ func (i *inspector) Sessions(after vera.SessionID, n int) any {
 }
 
 // Session tells of one session.
-func (i *inspector) Session(id vera.SessionID) (any, bool) {
-	ctx, cancel := context.WithTimeout(context.Background(), askFor)
+func (i *inspector) Session(ctx context.Context, id vera.SessionID) (any, error) {
+	ctx, cancel := context.WithTimeout(ctx, askFor)
 	defer cancel()
 	seen, err := i.actors.SessionOf(ctx, id)
-	return seen, err == nil
+	return seen, told(err)
 }
 
 // EndSession ends a session for all its connections.
