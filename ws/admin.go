@@ -158,6 +158,9 @@ func (v *visit) trace() error {
 	if err != nil {
 		return err
 	}
+	if id == "" {
+		return vera.Errorf(vera.InvalidParameter, "id: missing; it is that of an actor, as in /actors/top")
+	}
 	last, err := v.query.millis("forMs", someTraceTime, 0, mostTraceTime)
 	if err != nil {
 		return err
@@ -166,11 +169,15 @@ func (v *visit) trace() error {
 	defer cancel()
 	ctx, cancel = context.WithTimeout(ctx, last)
 	defer cancel()
+	events, err := v.site.Inspector.Trace(ctx, id)
+	if err != nil {
+		return err
+	}
 	v.w.Header().Set("Content-Type", "application/x-ndjson")
 	if err := http.NewResponseController(v.w).Flush(); err != nil {
 		return nil
 	}
-	for event := range v.site.Inspector.Trace(ctx, id) {
+	for event := range events {
 		line, err := json.Marshal(event)
 		if err != nil {
 			return err

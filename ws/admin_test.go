@@ -42,12 +42,12 @@ func fate(id string) error {
 	}
 	return vera.Errorf(vera.NotFound, "id: nothing has it")
 }
-func (*inspector) Trace(ctx context.Context, id string) iter.Seq[any] {
+func (*inspector) Trace(ctx context.Context, id string) (iter.Seq[any], error) {
 	return func(yield func(any) bool) {
 		if yield(map[string]string{"first": id}) {
 			<-ctx.Done()
 		}
-	}
+	}, fate(id)
 }
 func (*inspector) Sessions(after vera.SessionID, n int) any {
 	return map[string]any{"after": after.String(), "n": n}
@@ -94,15 +94,15 @@ func TestAdminRoutes(t *testing.T) {
 		"/actors/shard%2f0/a%20b": `{"id":"shard/0/a b"}` + "\n",
 		"/sessions?limit=7&after=" + known.String(): `{"after":"` + known.String() + `","n":7}` + "\n",
 		"/sessions/" + known.String():               `{"session":"` + known.String() + `"}` + "\n",
-		"/actors/trace?id=x&forMs=50":               `{"first":"x"}` + "\n",
-		"/peers":                                    `{"code":"OK","index":10,"etag":"0","items":[]}`,
-		"/data/x":                                   `{"code":"OK","index":10,"etag":"0","items":[]}`,
+		"/actors/trace?id=shard/0/a%20b&forMs=50":   `{"first":"shard/0/a b"}` + "\n",
+		"/peers":  `{"code":"OK","index":10,"etag":"0","items":[]}`,
+		"/data/x": `{"code":"OK","index":10,"etag":"0","items":[]}`,
 	} {
 		if answer := p.look(t, "GET", target); answer.StatusCode != 200 || answer.body != want {
 			t.Errorf("%s: %d %q, want %q", target, answer.StatusCode, answer.body, want)
 		}
 	}
-	for target, word := range map[string]string{"/": "/actors/top", "/debug/pprof/": "goroutine", "/debug/pprof/goroutine?debug=1": "goroutine profile", "/debug/pprof/cmdline": "ws.test", "/metrics": "vera_connections 0", "/session": `"session":`} {
+	for target, word := range map[string]string{"/": "/actors/trace?id=", "/debug/pprof/": "goroutine", "/debug/pprof/goroutine?debug=1": "goroutine profile", "/debug/pprof/cmdline": "ws.test", "/metrics": "vera_connections 0", "/session": `"session":`} {
 		if answer := p.look(t, "GET", target); answer.StatusCode != 200 || !strings.Contains(answer.body, word) {
 			t.Errorf("%s: %d %.300q", target, answer.StatusCode, answer.body)
 		}
@@ -124,7 +124,10 @@ func TestAdminRefusals(t *testing.T) {
 		{"GET", "/actors/busy", "X: y", 503, vera.Unavailable},
 		{"GET", "/sessions/" + busy.String(), "X: y", 503, vera.Unavailable},
 		{"GET", "/actors/top?limit=1001", "X: y", 400, vera.InvalidParameter},
-		{"GET", "/actors/trace?forMs=600001", "X: y", 400, vera.InvalidParameter},
+		{"GET", "/actors/trace", "X: y", 400, vera.InvalidParameter},
+		{"GET", "/actors/trace?id=unknown", "X: y", 404, vera.NotFound},
+		{"GET", "/actors/trace?id=busy", "X: y", 503, vera.Unavailable},
+		{"GET", "/actors/trace?id=busy&forMs=600001", "X: y", 400, vera.InvalidParameter},
 		{"GET", "/sessions/xyz", "X: y", 400, vera.InvalidParameter},
 		{"GET", "/sessions/" + vera.SessionID{}.String(), "X: y", 404, vera.NotFound},
 		{"GET", "/sessions?after=xyz", "X: y", 400, vera.InvalidParameter},
@@ -147,6 +150,7 @@ func TestAdminRefusals(t *testing.T) {
 	for _, host := range []string{"evil.example", "evil.example:8374", "192.0.2.1"} {
 		ask(t, p.admin, lines("POST "+end+" HTTP/1.1", "Host: "+host)).refused(t, 421, vera.Forbidden)
 	}
+	p.look(t, "GET", "/actors/trace?id=").refused(t, 400, vera.InvalidParameter, "id: missing")
 	if slices.Contains(i.ended, known) {
 		t.Error("a session was ended")
 	}
@@ -218,12 +222,12 @@ func TestTheConsoleMayConnectToItsOwnListener(t *testing.T) {
 func TestATraceEndsWithItsReader(t *testing.T) {
 	p, _ := withAdmin(t)
 	conn := dial(t, p.admin)
-	_, _ = io.WriteString(conn, lines("GET /actors/trace?forMs=600000 HTTP/1.1", "Host: "+p.admin))
+	_, _ = io.WriteString(conn, lines("GET /actors/trace?id=shard/0/a%20b&forMs=600000 HTTP/1.1", "Host: "+p.admin))
 	response, err := http.ReadResponse(bufio.NewReader(conn), nil)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if line, err := bufio.NewReader(response.Body).ReadString('\n'); err != nil || line != `{"first":""}`+"\n" {
+	if line, err := bufio.NewReader(response.Body).ReadString('\n'); err != nil || line != `{"first":"shard/0/a b"}`+"\n" {
 		t.Errorf("%q %v", line, err)
 	}
 	_ = conn.Close()

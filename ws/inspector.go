@@ -20,9 +20,8 @@ type Inspector interface {
 	ActorTree() any
 	// Actor tells of one actor.
 	Actor(ctx context.Context, id string) (any, error)
-	// Trace yields what actors receive, of one or, with "", of all, until ctx
-	// is done.
-	Trace(ctx context.Context, id string) iter.Seq[any]
+	// Trace yields what one actor handles, until ctx is done.
+	Trace(ctx context.Context, id string) (iter.Seq[any], error)
 	// Sessions tells of at most n sessions, those behind the given id.
 	Sessions(after vera.SessionID, n int) any
 	// Session tells of one session.

@@ -42,6 +42,7 @@ func (v *visit) adminPage() error {
 		{"/actors", "actors by kind"},
 		{"/actors/top", "the busiest actors"},
 		{"/actors/tree", "who supervises whom"},
+		{"/actors/trace?id=", "what an actor handles: add its id"},
 		{"/debug/pprof/", "profiles"},
 	} {
 		fmt.Fprintf(&page, "<li><a href=\"%s\">%s</a>: %s</li>\n", link.path, link.path, link.what)

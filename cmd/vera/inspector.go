@@ -46,19 +46,18 @@ func told(err error) error {
 }
 
 // Trace yields what one actor handles, until ctx is done.
-func (i *inspector) Trace(ctx context.Context, id string) iter.Seq[any] {
+func (i *inspector) Trace(ctx context.Context, id string) (iter.Seq[any], error) {
+	events, err := i.actors.Trace(ctx, id, tracedAtMost)
+	if err != nil {
+		return nil, told(err)
+	}
 	return func(yield func(any) bool) {
-		events, err := i.actors.Trace(ctx, id, tracedAtMost)
-		if err != nil {
-			yield(map[string]string{"error": err.Error()})
-			return
-		}
 		for _, e := range events {
 			if !yield(e) {
 				return
 			}
 		}
-	}
+	}, nil
 }
 
 // Sessions tells of at most n sessions, in the order of their ids.
