@@ -83,10 +83,10 @@ type call struct {
 	older, newer *call  // neighbours in the table of those under way
 
 	// How it is answered; the outbox's once it is there.
-	refusal *vera.Error   // what the connection itself says; beside it nothing else counts
-	watch   *subscription // watch: what begins with the answer
-	facts   *facts        // session
-	after   *call         // in the outbox
+	refusal *vera.Error // what the connection itself says; beside it nothing else counts
+	watch   *lookout    // watch: what begins with the answer
+	facts   *facts      // session
+	after   *call       // in the outbox
 }
 
 // must is false: when the client was told that it failed, nobody needs it.

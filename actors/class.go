@@ -14,12 +14,12 @@ type class struct {
 	path  vera.Path
 	limit int
 	items bool
-	size  atomic.Int32 // of subscriptions
+	size  atomic.Int32 // of lookouts
 	since atomic.Int64 // by the system's clock: when the last change that counts was read
 
 	// The watch path's own.
-	subscriptions []*subscription
-	stale         int // about how many items what was told last may hold in memory for nothing
+	lookouts []*lookout
+	stale    int // about how many items what was told last may hold in memory for nothing
 
 	texts *texts // the path's
 }
@@ -42,30 +42,30 @@ func (c *class) concerned(before, after *state.List) (concerned, silent bool) {
 	return true, false
 }
 
-// add takes a subscription in.
-func (c *class) add(s *subscription) {
-	s.slot = len(c.subscriptions)
-	c.subscriptions = append(c.subscriptions, s)
-	c.size.Store(int32(len(c.subscriptions)))
+// add takes a lookout in.
+func (c *class) add(s *lookout) {
+	s.slot = len(c.lookouts)
+	c.lookouts = append(c.lookouts, s)
+	c.size.Store(int32(len(c.lookouts)))
 }
 
 // remove takes one out, if it is there.
-func (c *class) remove(s *subscription) {
-	if s.slot >= len(c.subscriptions) || c.subscriptions[s.slot] != s {
+func (c *class) remove(s *lookout) {
+	if s.slot >= len(c.lookouts) || c.lookouts[s.slot] != s {
 		return
 	}
-	last := len(c.subscriptions) - 1
-	c.subscriptions[s.slot] = c.subscriptions[last]
-	c.subscriptions[s.slot].slot = s.slot
-	c.subscriptions[last] = nil
-	c.subscriptions = c.subscriptions[:last]
+	last := len(c.lookouts) - 1
+	c.lookouts[s.slot] = c.lookouts[last]
+	c.lookouts[s.slot].slot = s.slot
+	c.lookouts[last] = nil
+	c.lookouts = c.lookouts[:last]
 	c.size.Store(int32(last))
 }
 
-// mark tells every subscription that there is something to look at.
+// mark tells every lookout that there is something to look at.
 func (c *class) mark(by *crowd) {
 	c.stale = 0
-	for _, s := range c.subscriptions {
+	for _, s := range c.lookouts {
 		s.mark(by)
 	}
 }
@@ -142,18 +142,18 @@ func (c *class) encode(from, to *state.List, index uint64, by vera.OwnerShown) [
 	return encoded(func(dst []byte) []byte { return vera.AppendNotification(dst, n, by) })
 }
 
-// watcher is who a subscription belongs to.
+// watcher is who a lookout belongs to.
 type watcher interface {
-	// wake takes note of a subscription that was marked. It does not wait.
-	wake(s *subscription, by *crowd)
+	// wake takes note of a lookout that was marked. It does not wait.
+	wake(s *lookout, by *crowd)
 }
 
-// subscription is one watch of one connection or one HTTP client.
+// lookout is one watch of one connection or one HTTP client.
 //
 // It does not say what changed, only that something did: whoever owns it looks
 // at the list when there is room to tell it, and tells the difference from
 // what was told last. So what waits for a slow reader is one state of a list.
-type subscription struct {
+type lookout struct {
 	path   vera.Path
 	class  *class // set by the watch path that took it in, before it begins
 	owner  watcher
@@ -163,14 +163,14 @@ type subscription struct {
 	joined bool // the watch shard's
 
 	// The owner's, under its lock.
-	next  *subscription // among those that are marked
-	told  *state.List   // what was told last; nil: nothing, or it does not count any more
-	begun bool          // there is a beginning: the answer to watch was given, or a reset is due
+	next  *lookout    // among those that are marked
+	told  *state.List // what was told last; nil: nothing, or it does not count any more
+	begun bool        // there is a beginning: the answer to watch was given, or a reset is due
 	over  bool
 }
 
 // mark lets the owner know, once until it looks.
-func (s *subscription) mark(by *crowd) {
+func (s *lookout) mark(by *crowd) {
 	if !s.marked.Load() && s.marked.CompareAndSwap(false, true) {
 		s.owner.wake(s, by)
 	}
@@ -178,7 +178,7 @@ func (s *subscription) mark(by *crowd) {
 
 // news returns what is to be told now, nil for nothing, and its index, which
 // is not below least. The caller holds the owner's lock.
-func (s *subscription) news(y *System, least uint64) ([]byte, uint64) {
+func (s *lookout) news(y *System, least uint64) ([]byte, uint64) {
 	s.marked.Store(false) // before the look at the list: a change after it marks again
 	if s.over || !s.begun {
 		return nil, 0

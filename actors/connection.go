@@ -29,19 +29,19 @@ type connection struct {
 	broken atomic.Bool // its actor failed
 
 	// The actor's own.
-	calls         calls
-	alarm         alarm
-	alarmed       bool
-	subscriptions []*subscription // sorted; see place
-	over          bool            // its session ended
-	dirty         bool            // the outbox was filled since the socket was woken
+	calls    calls
+	alarm    alarm
+	alarmed  bool
+	lookouts []*lookout // sorted; see place
+	over     bool       // its session ended
+	dirty    bool       // the outbox was filled since the socket was woken
 
 	out outbox
 }
 
 // poke says that lists which a connection watches have changed.
 //
-// watch path → connection: the first of its subscriptions was marked
+// watch path → connection: the first of its lookouts was marked
 type poke struct{ link }
 
 // closed says that the socket is gone.
@@ -148,7 +148,7 @@ func (c *connection) reborn(message) {}
 
 func (c *connection) describe() any {
 	paths := []vera.Path{}
-	for _, s := range c.subscriptions {
+	for _, s := range c.lookouts {
 		paths = append(paths, s.path)
 	}
 	return map[string]any{
@@ -159,8 +159,8 @@ func (c *connection) describe() any {
 	}
 }
 
-// wake takes note of a subscription that was marked.
-func (c *connection) wake(s *subscription, by *crowd) {
+// wake takes note of a lookout that was marked.
+func (c *connection) wake(s *lookout, by *crowd) {
 	c.out.mark(s)
 	if !c.poked.Load() && c.poked.CompareAndSwap(false, true) {
 		by.post(&c.box, &c.poke)
@@ -212,19 +212,19 @@ func (c *connection) begin(m *begin) {
 		return
 	}
 	place, found := c.place(m.watch.Path)
-	s := &subscription{path: m.watch.Path, owner: c}
+	s := &lookout{path: m.watch.Path, owner: c}
 	if found {
-		c.drop(c.subscriptions[place])
-		c.subscriptions[place] = s
+		c.drop(c.lookouts[place])
+		c.lookouts[place] = s
 	} else {
-		c.subscriptions = slices.Insert(c.subscriptions, place, s)
+		c.lookouts = slices.Insert(c.lookouts, place, s)
 	}
 	c.system.watchShardOf(s.path).box.lend(&joining{
-		subscription: s, limit: m.watch.Limit, items: m.watch.Items, call: m.call, in: c.back,
+		lookout: s, limit: m.watch.Limit, items: m.watch.Items, call: m.call, in: c.back,
 	})
 }
 
-// back has a subscription come back to the connection once it is taken in.
+// back has a lookout come back to the connection once it is taken in.
 func (c *connection) back(m *joining) { c.box.post(m) }
 
 // joined answers the request of a watch that is in place now, so that nothing
@@ -232,43 +232,43 @@ func (c *connection) back(m *joining) { c.box.post(m) }
 // the list is told by a reset.
 func (c *connection) joined(m *joining) {
 	if m.call != nil {
-		m.call.watch = m.subscription
+		m.call.watch = m.lookout
 		c.answer(m.call)
 		return
 	}
-	c.out.begin(m.subscription)
+	c.out.begin(m.lookout)
 	var by crowd
-	m.subscription.mark(&by)
+	m.lookout.mark(&by)
 	c.dirty = true
 }
 
 // finish watches a list no more.
 func (c *connection) finish(m *finish) {
 	if place, found := c.place(m.path); found {
-		c.drop(c.subscriptions[place])
-		c.subscriptions = slices.Delete(c.subscriptions, place, place+1)
+		c.drop(c.lookouts[place])
+		c.lookouts = slices.Delete(c.lookouts, place, place+1)
 	}
 	if m.call != nil {
 		c.answer(m.call)
 	}
 }
 
-// drop ends a subscription: nothing more is told for it.
-func (c *connection) drop(s *subscription) {
+// drop ends a lookout: nothing more is told for it.
+func (c *connection) drop(s *lookout) {
 	c.out.end(s)
-	c.system.watchShardOf(s.path).box.post(&leaving{subscription: s})
+	c.system.watchShardOf(s.path).box.post(&leaving{lookout: s})
 }
 
 func (c *connection) dropAll() {
-	for _, s := range c.subscriptions {
+	for _, s := range c.lookouts {
 		c.drop(s)
 	}
-	c.subscriptions = nil
+	c.lookouts = nil
 }
 
-// place is where the subscription of a path stands, or would.
+// place is where the lookout of a path stands, or would.
 func (c *connection) place(path vera.Path) (int, bool) {
-	return slices.BinarySearchFunc(c.subscriptions, path, func(s *subscription, path vera.Path) int {
+	return slices.BinarySearchFunc(c.lookouts, path, func(s *lookout, path vera.Path) int {
 		return cmp.Or(cmp.Compare(len(s.path), len(path)), strings.Compare(string(s.path), string(path)))
 	})
 }

@@ -23,7 +23,10 @@
 // its grace is over → the second way.
 //
 // The actors run on protoactor-go, for supervision and lifecycle. Their
-// mailboxes are our own; a message is sent to a mailbox, not to a PID.
+// mailboxes are our own, and so are the goroutines that empty them (runners);
+// a message is sent to a mailbox, not to a PID. What fails goes to supervise.go:
+// a connection is stopped, a session restarted and in the end ended, a watched
+// path restarted, and anything else ends the process, whose state is on disk.
 //
 // Invariants:
 //
@@ -39,7 +42,7 @@
 //     up is true: abandoned before it was proposed, it never will be.
 //  5. On one connection nothing that is told is older than what was told
 //     before. The outbox encodes when the socket takes, under its lock.
-//  6. A subscription is in place before the list is looked at for the first
+//  6. A lookout is in place before the list is looked at for the first
 //     time. Each notification is the difference between two states of the list,
 //     the first of which is the one told last; the last one told is the list
 //     as it is.

@@ -94,11 +94,11 @@ func (y *System) Follow(ctx context.Context, r vera.Read) (vera.Follower, error)
 		return nil, err
 	}
 	f := &follower{system: y, pending: make(chan struct{}, 1), stopped: make(chan struct{})}
-	f.subscription = subscription{path: r.Path, owner: f}
+	f.lookout = lookout{path: r.Path, owner: f}
 	y.followers.Add(1)
 	in := make(chan error, 1)
 	y.watchShardOf(r.Path).box.lend(&joining{
-		subscription: &f.subscription, limit: r.Limit, items: true, in: func(*joining) { in <- nil },
+		lookout: &f.lookout, limit: r.Limit, items: true, in: func(*joining) { in <- nil },
 	})
 	if err := y.await(ctx, in); err != nil {
 		f.Close()
@@ -112,17 +112,17 @@ func (y *System) Follow(ctx context.Context, r vera.Read) (vera.Follower, error)
 // calls Next waits.
 type follower struct {
 	system  *System
-	pending chan struct{} // of capacity 1: the subscription was marked
+	pending chan struct{} // of capacity 1: the lookout was marked
 	stopped chan struct{}
 	closing sync.Once
 
-	mu           sync.Mutex
-	subscription subscription
-	told         uint64
+	mu      sync.Mutex
+	lookout lookout
+	told    uint64
 }
 
 // wake lets Next look.
-func (f *follower) wake(*subscription, *crowd) {
+func (f *follower) wake(*lookout, *crowd) {
 	select {
 	case f.pending <- struct{}{}:
 	default:
@@ -134,9 +134,9 @@ func (f *follower) wake(*subscription, *crowd) {
 func (f *follower) begin(since uint64) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	f.subscription.begun = true
-	if l, _ := f.system.list(f.subscription.path); since != 0 && since >= l.Changed() && l.Len() > 0 {
-		f.subscription.told = l
+	f.lookout.begun = true
+	if l, _ := f.system.list(f.lookout.path); since != 0 && since >= l.Changed() && l.Len() > 0 {
+		f.lookout.told = l
 	} else {
 		f.wake(nil, nil)
 	}
@@ -163,10 +163,10 @@ func (f *follower) Next(ctx context.Context) ([]byte, uint64, error) {
 func (f *follower) news() ([]byte, uint64) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	text, index := f.subscription.news(f.system, f.told)
+	text, index := f.lookout.news(f.system, f.told)
 	if text != nil {
 		f.told = max(f.told, index)
-		f.system.meters.notified(time.Duration(f.subscription.class.since.Load()), f.system.now())
+		f.system.meters.notified(time.Duration(f.lookout.class.since.Load()), f.system.now())
 	}
 	return text, index
 }
@@ -176,9 +176,9 @@ func (f *follower) Close() {
 	f.closing.Do(func() {
 		close(f.stopped)
 		f.mu.Lock()
-		f.subscription.over, f.subscription.told = true, nil
+		f.lookout.over, f.lookout.told = true, nil
 		f.mu.Unlock()
-		f.system.watchShardOf(f.subscription.path).box.post(&leaving{subscription: &f.subscription})
+		f.system.watchShardOf(f.lookout.path).box.post(&leaving{lookout: &f.lookout})
 		f.system.followers.Add(-1)
 	})
 }

@@ -128,7 +128,7 @@ func TestOperatorsSeeAndEndSessions(t *testing.T) {
 		t.Errorf("behind the second: %+v", rest)
 	}
 	seen, err := y.SessionOf(t.Context(), second)
-	if err != nil || len(seen.ItemsHeld) != 1 || seen.Here == nil {
+	if err != nil || len(seen.Holds) != 1 || seen.Here == nil {
 		t.Errorf("one session: %+v %v", seen, err)
 	}
 	if err := y.EndSession(t.Context(), second); err != nil {

@@ -5,7 +5,6 @@ import (
 	"context"
 	"errors"
 	"slices"
-	"time"
 
 	"vera"
 	"vera/raft/state"
@@ -13,22 +12,37 @@ import (
 
 // Session is a session as an operator sees it.
 type Session struct {
-	ID        string         `json:"id"`
-	Life      uint64         `json:"life"` // index of its opening
-	Items     int            `json:"items"`
-	Watches   int            `json:"watches"`
-	Grace     time.Duration  `json:"graceNs"`
-	Peers     int            `json:"peers"`           // on which it has connections
-	Since     uint64         `json:"since,omitempty"` // index since which a client is missed
-	Here      any            `json:"here,omitempty"`  // what this peer knows, when one session is asked for
-	ItemsHeld []vera.Held    `json:"itemsHeld,omitempty"`
-	Watching  []vera.Watched `json:"watching,omitempty"`
+	ID      string `json:"id"`
+	Life    uint64 `json:"life"` // index of its opening; 0: the log does not know it
+	GraceMs int64  `json:"graceMs"`
+	Items   int    `json:"items"`
+	Watches int    `json:"watches"`
+	Peers   int    `json:"peers"`           // on which it has connections
+	Since   uint64 `json:"since,omitempty"` // index since which a client is missed; 0: none is
+
+	// Only when one session is asked for.
+	Holds   []Holding  `json:"holds,omitempty"`
+	Follows []Watching `json:"follows,omitempty"`
+	Here    any        `json:"here,omitempty"` // its actor's state on this peer
+}
+
+// Holding is an item of a session.
+type Holding struct {
+	Path    vera.Path `json:"path"`
+	Version uint64    `json:"version"`
+}
+
+// Watching is a watch of a session.
+type Watching struct {
+	Path  vera.Path `json:"path"`
+	Limit int       `json:"limit"` // -1: none
+	Items bool      `json:"items"`
 }
 
 func seenSession(s *state.Session) Session {
 	return Session{
 		ID: s.ID().String(), Life: s.Life(), Items: s.ItemCount(), Watches: len(s.Watches()),
-		Grace: s.Grace(), Peers: len(s.Attachments()), Since: s.Since(),
+		GraceMs: s.Grace().Milliseconds(), Peers: len(s.Attachments()), Since: s.Since(),
 	}
 }
 
@@ -66,7 +80,12 @@ func (y *System) SessionOf(ctx context.Context, id vera.SessionID) (Session, err
 	seen, known := Session{ID: id.String()}, false
 	if living := y.log.Machine().Session(id); living != nil {
 		seen, known = seenSession(living), true
-		seen.ItemsHeld, seen.Watching = held(living), living.Watches()
+		for _, h := range held(living) {
+			seen.Holds = append(seen.Holds, Holding(h))
+		}
+		for _, w := range living.Watches() {
+			seen.Follows = append(seen.Follows, Watching(w))
+		}
 	}
 	var box *mailbox
 	y.kinds.session.each(func(b *mailbox) {

@@ -16,14 +16,14 @@ import (
 // under way and the watches, and nothing older can follow anything newer: the
 // lock is held from the look at a list until its place in the stream is taken.
 type outbox struct {
-	marked atomic.Pointer[subscription] // a stack; any goroutine adds, under no lock
+	marked atomic.Pointer[lookout] // a stack; any goroutine adds, under no lock
 
 	mu          sync.Mutex
-	first, last *call         // answered
-	turn        *subscription // taken from marked, the oldest first
-	told        uint64        // the highest index told
-	tell        bool          // the doubt is to be told
-	suspended   bool          // what was told last of it, or will be
+	first, last *call    // answered
+	turn        *lookout // taken from marked, the oldest first
+	told        uint64   // the highest index told
+	tell        bool     // the doubt is to be told
+	suspended   bool     // what was told last of it, or will be
 }
 
 // add takes a call that can be answered.
@@ -50,8 +50,8 @@ func (o *outbox) pop() *call {
 	return m
 }
 
-// mark takes a subscription that has something to tell and is not in here.
-func (o *outbox) mark(s *subscription) {
+// mark takes a lookout that has something to tell and is not in here.
+func (o *outbox) mark(s *lookout) {
 	for {
 		s.next = o.marked.Load()
 		if o.marked.CompareAndSwap(s.next, s) {
@@ -60,8 +60,8 @@ func (o *outbox) mark(s *subscription) {
 	}
 }
 
-// popMarked returns the subscription that was marked first.
-func (o *outbox) popMarked() *subscription {
+// popMarked returns the lookout that was marked first.
+func (o *outbox) popMarked() *lookout {
 	if o.turn == nil {
 		for s := o.marked.Swap(nil); s != nil; {
 			s.next, o.turn, s = o.turn, s, s.next
@@ -74,15 +74,15 @@ func (o *outbox) popMarked() *subscription {
 	return s
 }
 
-// begin has a subscription told, by a reset at first.
-func (o *outbox) begin(s *subscription) {
+// begin has a lookout told, by a reset at first.
+func (o *outbox) begin(s *lookout) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	s.begun = true
 }
 
-// end has a subscription told no more.
-func (o *outbox) end(s *subscription) {
+// end has a lookout told no more.
+func (o *outbox) end(s *lookout) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	s.over, s.told = true, nil

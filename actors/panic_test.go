@@ -244,7 +244,7 @@ func TestAPanicInPullFailsTheConnection(t *testing.T) {
 	c := connect(t, y, hello("one"))
 	conn := (*connection)(c.conn.(*entrance))
 	broken := &call{from: conn, answered: true, request: vera.Request{Action: vera.ActionWatch, Path: "/data/a"}}
-	broken.watch = &subscription{}
+	broken.watch = &lookout{}
 	conn.session, broken.request.Action = nil, vera.ActionPing // nothing to ask for the grace
 	conn.out.add(broken)
 	c.Wake()

@@ -205,9 +205,9 @@ func TestDurationsFindTheirBucket(t *testing.T) {
 func TestAWatchPathTakesInBeforeItSaysSo(t *testing.T) {
 	p := &watchPath{path: "/data/a"}
 	said := false
-	s := &subscription{path: p.path}
-	p.join(&joining{subscription: s, limit: vera.NoLimit, items: true, in: func(*joining) {
-		said = slices.Contains(s.class.subscriptions, s)
+	s := &lookout{path: p.path}
+	p.join(&joining{lookout: s, limit: vera.NoLimit, items: true, in: func(*joining) {
+		said = slices.Contains(s.class.lookouts, s)
 	}})
 	if !said {
 		t.Error("a list may be looked at before its changes are heard")
@@ -215,6 +215,6 @@ func TestAWatchPathTakesInBeforeItSaysSo(t *testing.T) {
 	p.leave(s)
 	p.leave(s)
 	if len(p.classes) != 0 {
-		t.Error("a class without subscriptions is left")
+		t.Error("a class without lookouts is left")
 	}
 }

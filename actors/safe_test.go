@@ -18,49 +18,97 @@ func TestSafeIsKept(t *testing.T) {
 	}
 }
 
+// promised is a session whose pings are held against what becomes of its item.
+type promised struct {
+	t       *testing.T
+	y       *System
+	l       *memory
+	random  *rand.Rand
+	hello   vera.Hello
+	clients []*client
+	until   time.Time // when the item may go at the earliest
+	events  []string
+}
+
+func (p *promised) note(format string, args ...any) {
+	p.events = append(p.events, fmt.Sprint(time.Since(p.y.started), " ", fmt.Sprintf(format, args...)))
+}
+
+// anyHello is the session's, with some grace.
+func (p *promised) anyHello() vera.Hello {
+	h := again(p.hello)
+	h.Grace = []time.Duration{0, 500 * time.Millisecond, 2 * time.Second, 20 * time.Second}[p.random.IntN(4)]
+	p.note("connect with %v", h.Grace)
+	return h
+}
+
+// judge says whether the item is gone too early.
+func (p *promised) judge() (gone bool) {
+	gone = items(p.l, "/data/a") == 0
+	if left := time.Until(p.until); gone && left > time.Millisecond {
+		p.t.Errorf("the item is gone %v before it was promised to be safe: %q", left, p.events)
+	}
+	return gone
+}
+
+func (p *promised) ping() {
+	arrived := time.Now()
+	m := p.clients[p.random.IntN(len(p.clients))].ok(`"action":"ping"`)
+	p.note("ping %d", m.SafeMs)
+	if until := arrived.Add(time.Duration(m.SafeMs) * time.Millisecond); until.After(p.until) {
+		p.until = until
+	}
+}
+
+// loseAll loses all connections, and one comes back.
+func (p *promised) loseAll() {
+	for _, c := range p.clients {
+		c.leave(vera.EndedLost)
+	}
+	pass(time.Duration(p.random.IntN(1000)) * time.Millisecond)
+	p.clients = []*client{connect(p.t, p.y, p.anyHello())}
+	if p.judge() {
+		p.clients[0].push("/data/a", `{}`)
+	}
+}
+
+func (p *promised) loseOne() {
+	i := p.random.IntN(len(p.clients))
+	how := []vera.Ending{vera.EndedClean, vera.EndedLost, vera.EndedByServer}[p.random.IntN(3)]
+	p.note("end %d", how)
+	p.clients[i].leave(how)
+	p.clients = append(p.clients[:i], p.clients[i+1:]...)
+}
+
 func safeIsKept(t *testing.T, random *rand.Rand) {
 	y, l := newSystem(t)
-	h := hello("one")
-	graces := []time.Duration{0, 500 * time.Millisecond, 2 * time.Second, 20 * time.Second}
-	h.Grace = graces[random.IntN(len(graces))]
-	clients := []*client{connect(t, y, h)}
-	clients[0].push("/data/a", `{}`)
-	safeUntil, log := time.Now(), []string{}
+	p := &promised{t: t, y: y, l: l, random: random, hello: hello("one"), until: time.Now()}
+	first := p.anyHello()
+	first.Offered = false
+	p.clients = []*client{connect(t, y, first)}
+	p.clients[0].push("/data/a", `{}`)
 	for range 40 {
-		switch n := random.IntN(10); {
+		switch n := random.IntN(11); {
 		case n < 3:
-			arrived := time.Now()
-			m := clients[random.IntN(len(clients))].ok(`"action":"ping"`)
-			log = append(log, fmt.Sprintf("%v ping %d", arrived.Sub(y.started), m.SafeMs))
-			if until := arrived.Add(time.Duration(m.SafeMs) * time.Millisecond); until.After(safeUntil) {
-				safeUntil = until
-			}
-		case n < 5 && len(clients) < 4:
-			next := again(h)
-			next.Grace = graces[random.IntN(len(graces))]
-			log = append(log, fmt.Sprintf("%v connect with %v", time.Since(y.started), next.Grace))
-			clients = append(clients, connect(t, y, next))
-		case n < 8 && len(clients) > 1:
-			i := random.IntN(len(clients))
-			how := []vera.Ending{vera.EndedClean, vera.EndedLost, vera.EndedByServer}[random.IntN(3)]
-			log = append(log, fmt.Sprintf("%v end %d", time.Since(y.started), how))
-			clients[i].leave(how)
-			clients = append(clients[:i], clients[i+1:]...)
+			p.ping()
+		case n < 5 && len(p.clients) < 4:
+			p.clients = append(p.clients, connect(t, y, p.anyHello()))
+		case n < 8 && len(p.clients) > 1:
+			p.loseOne()
+		case n == 10:
+			p.loseAll()
 		default:
 			pass(time.Duration(random.IntN(1500)) * time.Millisecond)
 		}
 	}
-	clients[len(clients)-1].leave(vera.EndedLost)
-	for _, c := range clients[:len(clients)-1] {
+	for _, c := range p.clients {
 		c.leave(vera.EndedLost)
 	}
-	if left := time.Until(safeUntil) - time.Millisecond; left > 0 {
+	if left := time.Until(p.until) - time.Millisecond; left > 0 {
 		pass(left)
-		synctest.Wait()
-		if items(l, "/data/a") != 1 {
-			t.Errorf("the item is gone %v before it was promised to be safe: %q", left, log)
-		}
 	}
+	synctest.Wait()
+	p.judge()
 	pass(time.Minute)
 	synctest.Wait()
 	if items(l, "/data/a") != 0 {

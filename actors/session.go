@@ -106,9 +106,9 @@ func (s *session) Receive(c actor.Context) {
 func (s *session) settle() {}
 
 func (s *session) describe() any {
-	watches := []vera.Watched{}
+	watches := []Watching{}
 	for i := range s.watches {
-		watches = append(watches, s.watches[i].Watched)
+		watches = append(watches, Watching(s.watches[i].Watched))
 	}
 	connections := []string{}
 	for _, c := range s.connections {

@@ -38,11 +38,11 @@ func (supervision) HandleFailure(_ *actor.ActorSystem, supervisor actor.Supervis
 
 // connectionFailed stops the connection: its client comes back within the
 // failover grace.
-func (y *System) connectionFailed(s actor.Supervisor, f *failure) {
+func (y *System) connectionFailed(_ actor.Supervisor, f *failure) {
 	y.report(f)
 	c := f.box.who.(*connection)
 	c.abandon()
-	s.StopChildren(f.box.pid)
+	f.box.stop()
 }
 
 // sessionFailed restarts the session; one that fails too often is ended.
@@ -51,7 +51,7 @@ func (y *System) sessionFailed(s actor.Supervisor, f *failure) {
 	failed := f.box.who.(*session)
 	if f.restarting || !failed.failed(y.now()) {
 		failed.shard.bury(failed, f.lost)
-		s.StopChildren(f.box.pid)
+		f.box.stop()
 		return
 	}
 	s.RestartChildren(f.box.pid)

@@ -26,7 +26,7 @@ type Options struct {
 	Shards  int                   // of sessions, and as many of paths; 0: twice the cores
 	Logger  zerolog.Logger        // the zero value logs nothing
 	Metrics prometheus.Registerer // nil: none
-	Fatal   func(error)           // called when this peer cannot go on, from any goroutine; nil: it panics
+	Fatal   func(error)           // called when this peer cannot go on, from any goroutine; nil: the process panics
 }
 
 // System is all actors of one peer. It is a vera.Service. All methods may be
@@ -81,7 +81,7 @@ func start(o Options, log journal, feed Feed, actors *actor.ActorSystem) (*Syste
 		o.Shards = 2 * runtime.GOMAXPROCS(0)
 	}
 	if o.Fatal == nil {
-		o.Fatal = func(err error) { panic(err) }
+		o.Fatal = func(err error) { go panic(err) } // where nobody recovers
 	}
 	y := &System{
 		options: o, limits: o.Limits, log: log, actors: actors,

@@ -72,7 +72,7 @@ func (c *connection) index() uint64 {
 	return c.out.told
 }
 
-// appendWatch tells the list and lets the subscription begin from there. It
+// appendWatch tells the list and lets the lookout begin from there. It
 // may be gone already, and a quiet connection has none.
 func (c *connection) appendWatch(dst []byte, m *call) []byte {
 	r := &m.request

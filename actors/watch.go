@@ -9,26 +9,26 @@ import (
 	"vera/raft/state"
 )
 
-// joining is a subscription on its way in.
+// joining is a lookout on its way in.
 //
 // connection | HTTP client → watch shard: somebody begins to watch
 // watch shard → watch path: the same
 // watch path → connection: it is taken in: the list may be looked at
 type joining struct {
 	link
-	subscription *subscription
-	limit        int
-	items        bool
-	in           func(*joining) // told when it is taken in
-	call         *call          // the request that asked for it; nil: nobody waits
+	lookout *lookout
+	limit   int
+	items   bool
+	in      func(*joining) // told when it is taken in
+	call    *call          // the request that asked for it; nil: nobody waits
 }
 
-// leaving is a subscription on its way out.
+// leaving is a lookout on its way out.
 //
 // connection | HTTP client → watch shard → watch path: a watch is over
 type leaving struct {
 	link
-	subscription *subscription
+	lookout *lookout
 }
 
 // changes is what some entries of the log did to lists.
@@ -107,7 +107,7 @@ func (w *watchShard) changed(m *changes) {
 }
 
 func (w *watchShard) join(m *joining) {
-	s := m.subscription
+	s := m.lookout
 	p := w.paths[s.path]
 	if p == nil {
 		p = &watchPath{system: w.system, path: s.path}
@@ -122,7 +122,7 @@ func (w *watchShard) join(m *joining) {
 }
 
 func (w *watchShard) leave(m *leaving) {
-	s := m.subscription
+	s := m.lookout
 	p := w.paths[s.path]
 	if p == nil || !s.joined {
 		return
@@ -151,7 +151,7 @@ type watchPath struct {
 	classes []*class
 
 	// The watch shard's.
-	count  int // of subscriptions that it sent here
+	count  int // of lookouts that it sent here
 	coming *changed
 }
 
@@ -163,7 +163,7 @@ func (p *watchPath) Receive(c actor.Context) {
 	case *joining:
 		p.join(m)
 	case *leaving:
-		p.leave(m.subscription)
+		p.leave(m.lookout)
 	case *ask:
 		m.answer(p)
 	}
@@ -176,8 +176,8 @@ func (p *watchPath) settle() {}
 func (p *watchPath) reborn(lost message) {
 	var by crowd
 	for _, c := range p.classes {
-		all := c.subscriptions
-		c.subscriptions = nil
+		all := c.lookouts
+		c.lookouts = nil
 		for _, s := range all {
 			if s != nil {
 				c.add(s)
@@ -190,19 +190,19 @@ func (p *watchPath) reborn(lost message) {
 	case *joining:
 		p.join(m)
 	case *leaving:
-		p.leave(m.subscription)
+		p.leave(m.lookout)
 	}
 }
 
 func (p *watchPath) describe() any {
 	type options struct {
-		Limit         int  `json:"limit"`
-		Items         bool `json:"items"`
-		Subscriptions int  `json:"subscriptions"`
+		Limit   int  `json:"limit"`
+		Items   bool `json:"items"`
+		Watches int  `json:"watches"`
 	}
 	classes := []options{}
 	for _, c := range p.classes {
-		classes = append(classes, options{c.limit, c.items, len(c.subscriptions)})
+		classes = append(classes, options{c.limit, c.items, len(c.lookouts)})
 	}
 	return map[string]any{"path": p.path, "classes": classes}
 }
@@ -225,7 +225,7 @@ func (p *watchPath) changed(m *changed) {
 }
 
 func (p *watchPath) join(m *joining) {
-	s := m.subscription
+	s := m.lookout
 	p.leave(s) // a restart may take it in once more
 	s.class = p.class(m.limit, m.items)
 	s.class.add(s)
@@ -244,12 +244,12 @@ func (p *watchPath) class(limit int, items bool) *class {
 	return c
 }
 
-func (p *watchPath) leave(s *subscription) {
+func (p *watchPath) leave(s *lookout) {
 	if s.class == nil {
 		return
 	}
 	s.class.remove(s)
-	if len(s.class.subscriptions) > 0 {
+	if len(s.class.lookouts) > 0 {
 		return
 	}
 	for i, c := range p.classes {

@@ -188,7 +188,7 @@ func TestALimitedWatchIsSilentWhileItsWindowStays(t *testing.T) {
 		}
 		now, _ := y.list("/data/a")
 		conn.out.mu.Lock()
-		if old := now.Changed() - conn.subscriptions[0].told.Changed(); old > 3*refreshAfter {
+		if old := now.Changed() - conn.lookouts[0].told.Changed(); old > 3*refreshAfter {
 			t.Errorf("it keeps a state of %d indexes ago in memory", old)
 		}
 		conn.out.mu.Unlock()
