@@ -38,6 +38,9 @@ func (y *System) Trace(ctx context.Context, id string, n int) (iter.Seq2[int, Ev
 	if err != nil {
 		return nil, err
 	}
+	if b.hook.Load() != nil {
+		return nil, vera.Errorf(vera.TooManyRequests, "id: the actor is traced already")
+	}
 	return func(yield func(int, Event) bool) {
 		t := &tracer{events: make(chan Event, n)}
 		t.left.Store(int64(n))
