@@ -18,6 +18,7 @@ func watchCommand(s streams) *cobra.Command {
 	server := serverFlag(cmd.Flags())
 	limit := cmd.Flags().Int("limit", -1, "watch the first n items only (1: the head); -1: all")
 	changes := cmd.Flags().Bool("changes", false, "print only what changed, not the whole list")
+	cmd.Flags().Bool("json", true, "JSON lines: what it always prints")
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		var options []client.Option
 		if *limit >= 0 {
