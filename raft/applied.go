@@ -10,7 +10,7 @@ import (
 type waiters struct {
 	least atomic.Uint64 // the smallest index waited for, or never
 	mu    sync.Mutex
-	heap  waiterHeap
+	heap  placed[*waiter] // smallest index first
 }
 
 const never = ^uint64(0)
@@ -77,29 +77,6 @@ func (w *waiters) settle() {
 	w.least.Store(w.heap[0].index)
 }
 
-// waiterHeap is a heap.Interface, smallest index first.
-type waiterHeap []*waiter
+func (w *waiter) before(other *waiter) bool { return w.index < other.index }
 
-func (h waiterHeap) Len() int           { return len(h) }
-func (h waiterHeap) Less(i, j int) bool { return h[i].index < h[j].index }
-func (h waiterHeap) Swap(i, j int) {
-	h[i], h[j] = h[j], h[i]
-	h[i].place, h[j].place = i, j
-}
-
-// Push adds the last element.
-func (h *waiterHeap) Push(x any) {
-	entry := x.(*waiter)
-	entry.place = len(*h)
-	*h = append(*h, entry)
-}
-
-// Pop takes the last element away.
-func (h *waiterHeap) Pop() any {
-	old := *h
-	entry := old[len(old)-1]
-	old[len(old)-1] = nil
-	*h = old[:len(old)-1]
-	entry.place = -1
-	return entry
-}
+func (w *waiter) stand(place int) { w.place = place }

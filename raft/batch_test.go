@@ -68,7 +68,7 @@ func TestItemsHaveEntriesToThemselvesAndOthersShare(t *testing.T) {
 				t.Fatalf("entry is numbered %d, want %d", b.First, next)
 			}
 			next += uint64(len(b.Commands))
-			if alone(b.Commands[0].Kind) && len(b.Commands) != 1 || len(b.Commands) > shareCommands {
+			if b.Commands[0].Kind.Alone() && len(b.Commands) != 1 || len(b.Commands) > shareCommands {
 				t.Errorf("%d commands in the entry of a %v", len(b.Commands), b.Commands[0].Kind)
 			}
 		}

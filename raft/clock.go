@@ -25,8 +25,3 @@ func (p *patience) plan(wall time.Time, within time.Duration) {
 	p.at = wall
 	p.most = within + p.slack
 }
-
-// stalled returns how much of the time since the last look is not counted.
-func (p *patience) stalled(wall time.Time) time.Duration {
-	return max(0, wall.Sub(p.at)-p.most)
-}

@@ -35,7 +35,7 @@ type graces struct {
 
 	mu      sync.Mutex
 	clock   patience
-	heap    doubtHeap
+	heap    placed[*doubt] // the next to act on first
 	by      map[vera.SessionID]*doubt
 	leading bool
 	proof   proof
@@ -221,28 +221,6 @@ func (g *graces) due(now time.Duration) (all []state.Command) {
 	return all
 }
 
-// doubtHeap is a heap.Interface, the next to act on first.
-type doubtHeap []*doubt
+func (d *doubt) before(other *doubt) bool { return d.next < other.next }
 
-func (h doubtHeap) Len() int           { return len(h) }
-func (h doubtHeap) Less(i, j int) bool { return h[i].next < h[j].next }
-func (h doubtHeap) Swap(i, j int) {
-	h[i], h[j] = h[j], h[i]
-	h[i].place, h[j].place = i, j
-}
-
-// Push adds the last element.
-func (h *doubtHeap) Push(x any) {
-	d := x.(*doubt)
-	d.place = len(*h)
-	*h = append(*h, d)
-}
-
-// Pop takes the last element away.
-func (h *doubtHeap) Pop() any {
-	old := *h
-	d := old[len(old)-1]
-	old[len(old)-1] = nil
-	*h = old[:len(old)-1]
-	return d
-}
+func (d *doubt) stand(place int) { d.place = place }

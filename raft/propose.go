@@ -215,11 +215,11 @@ func (p *proposer) packEntry(s *proposal, full error) int {
 			s.packed++
 			return 0
 		}
-		if to > from && (alone(c.Kind) || size+more > shareBytes) {
+		if to > from && (c.Kind.Alone() || size+more > shareBytes) {
 			break
 		}
 		to, size = to+1, size+more
-		if alone(c.Kind) {
+		if c.Kind.Alone() {
 			break
 		}
 	}
@@ -244,12 +244,6 @@ func (p *proposer) refuse(k state.Kind, size int, full error) state.Reply {
 		return state.Reply{Code: vera.Unavailable, Message: full.Error()}
 	}
 	return state.Reply{}
-}
-
-// alone says whether a kind has log entries to itself: the version of an item
-// is the index of its push.
-func alone(k state.Kind) bool {
-	return k == state.Push || k == state.Update || k == state.Remove
 }
 
 // expire hands commands over that need no number, because they do no harm when

@@ -55,7 +55,7 @@ func TestBatchComesBack(t *testing.T) {
 		if err != nil || !reflect.DeepEqual(back, b) {
 			t.Errorf("%+v comes back as %+v, %v", b, back, err)
 		}
-		if c.Kind != PeerUp && c.Kind != PeerGone && !c.Kind.alone() {
+		if c.Kind != PeerUp && c.Kind != PeerGone && !c.Kind.Alone() {
 			shared = append(shared, c)
 		}
 	}

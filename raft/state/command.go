@@ -86,9 +86,9 @@ type Batch struct {
 	Commands    []Command
 }
 
-// alone says that the kind makes or changes an item, so that no other command
+// Alone says that the kind makes or changes an item, so that no other command
 // may have the same index.
-func (k Kind) alone() bool { return k == Push || k == Update || k == Remove }
+func (k Kind) Alone() bool { return k == Push || k == Update || k == Remove }
 
 // String returns the kind's name, in lower case.
 func (k Kind) String() string {

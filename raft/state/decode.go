@@ -37,7 +37,7 @@ func (h header) admits(i int, k Kind) error {
 	switch {
 	case k&Skippable == 0 && (k < Push || k > PeerGone):
 		return fmt.Errorf("the kind %d is unknown and does not say that it may be skipped", k)
-	case k.alone() && h.count > 1:
+	case k.Alone() && h.count > 1:
 		return errors.New("it must travel alone")
 	case h.first == 0 && k != Expire && k != PeerGone:
 		return errors.New("it must be numbered")

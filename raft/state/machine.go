@@ -128,7 +128,7 @@ func (w *world) obey(i int) {
 // makeRoom allocates what the entry's output needs; for a command that travels
 // alone in one piece.
 func (w *world) makeRoom() {
-	if !w.command.Kind.alone() {
+	if !w.command.Kind.Alone() {
 		w.out.Replies = make([]Reply, 0, w.header.count)
 		return
 	}
