@@ -63,6 +63,8 @@ func (v *visit) adminRoute() (done bool, err error) {
 		return true, v.read(v.list)
 	case strings.HasPrefix(v.path, "/debug/pprof/"):
 		return true, v.show(v.profile)
+	case route == "snapshot" && !below || route == "peers":
+		return v.steward()
 	case v.site.Inspector == nil:
 		return false, nil
 	case route == "actors":
@@ -222,17 +224,26 @@ func (v *visit) one(text string) error {
 	return v.tell(session)
 }
 
-// endSession is the one route that changes something.
-func (v *visit) endSession(text string) error {
+// post lets through what changes something: a POST without a body. Done: it is
+// answered, or refused with the error.
+func (v *visit) post() (done bool, err error) {
 	v.allowed = "POST, OPTIONS"
 	switch {
 	case v.r.Method == http.MethodOptions:
 		v.preflight()
-		return nil
+		return true, nil
 	case v.r.Method != http.MethodPost:
-		return v.notAllowed()
+		return true, v.notAllowed()
 	case v.guard.head.Body:
-		return vera.Errorf(vera.InvalidParameter, "body: none is read here")
+		return true, vera.Errorf(vera.InvalidParameter, "body: none is read here")
+	}
+	return false, nil
+}
+
+// endSession ends a session for good.
+func (v *visit) endSession(text string) error {
+	if done, err := v.post(); done {
+		return err
 	}
 	id, err := vera.ParseSessionID(text)
 	if err != nil {

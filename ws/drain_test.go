@@ -87,6 +87,21 @@ func TestAnUpgradeDuringTheDrainIsRefused(t *testing.T) {
 	}
 }
 
+func TestWhoLeavesIsNotReadyAndKeepsItsConnections(t *testing.T) {
+	p := newPeer(t, func(o *Options) { o.Inspector = &inspector{} })
+	c := p.connect(t, "")
+	p.server.Leave()
+	if ready := ask(t, p.admin, lines("GET /readyz HTTP/1.1", "Host: "+p.admin)); ready.StatusCode != 503 {
+		t.Errorf("ready: %d", ready.StatusCode)
+	}
+	ask(t, p.addr, p.upgrade("")).refused(t, 503, vera.Unavailable)
+	c.say(`{"rid":1,"action":"ping"}`)
+	c.hear()
+	if answer := ask(t, p.addr, p.get("/data/x")); answer.StatusCode != 200 {
+		t.Errorf("a read: %d", answer.StatusCode)
+	}
+}
+
 func TestCloseEndsAll(t *testing.T) {
 	p := newPeer(t, nil)
 	c := p.connect(t, "")

@@ -39,6 +39,7 @@ type Options struct {
 	Registerer prometheus.Registerer
 	Metrics    http.Handler // of the admin listener's /metrics
 	Inspector  Inspector    // of the admin listener
+	Steward    Steward      // of the admin listener
 	AdminToken string       // the password of an admin listener that is not on loopback
 
 	Backend socket.Backend // default socket.Goroutines

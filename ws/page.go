@@ -38,6 +38,7 @@ func (v *visit) adminPage() error {
 		{"/readyz?verbose", "is it ready, and if not, why"},
 		{"/metrics", "metrics"},
 		{"/peers", "the cluster"},
+		{"/snapshot", "the state, to be kept"},
 		{"/sessions", "sessions"},
 		{"/actors", "actors by kind"},
 		{"/actors/top", "the busiest actors"},

@@ -184,6 +184,11 @@ const drained = 0.9
 // goingAway is what a client is told that is sent away.
 const goingAway = "this peer is going away"
 
+// Leave says that this peer is about to go away, before Drain: it is not ready
+// any more, long polls are answered, streams end, and no new connection is let
+// in. Those that are open stay.
+func (s *Server) Leave() { s.goAway() }
+
 // Drain sends all clients away: no connection is accepted any more, long polls
 // are answered, streams end, and the sockets are closed with 1001, the first at
 // once and the others evenly over the time until ctx's deadline. It returns when all are gone or ctx is done.
