@@ -156,7 +156,7 @@ func TestFullDiskRefusesWhatGrowsOnly(t *testing.T) {
 }
 
 func TestSpaceIsLookedAt(t *testing.T) {
-	s, err := newSpace(t.TempDir(), 0)
+	s, err := newSpace(folder(t.TempDir()).measure, 0)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -166,14 +166,14 @@ func TestSpaceIsLookedAt(t *testing.T) {
 	if s.reserve < minReserve || s.reserve > maxReserve {
 		t.Errorf("reserve %d", s.reserve)
 	}
-	if _, err := newSpace(filepath.Join(t.TempDir(), "none"), 0); err == nil {
+	if _, err := newSpace(folder(filepath.Join(t.TempDir(), "none")).measure, 0); err == nil {
 		t.Error("the disk of a directory that is not there")
 	}
 	synctest.Test(t, func(t *testing.T) {
 		free := uint64(100)
 		changes := 0
-		s := &space{path: "/", reserve: 50, changed: func(error) { changes++ }}
-		s.measure = func(string) (uint64, uint64, error) { return free, 1000, nil }
+		s := &space{reserve: 50, changed: func(error) { changes++ }}
+		s.measure = func() (uint64, uint64, error) { return free, 1000, nil }
 		for range 3 {
 			free = 100
 			advance(spaceEvery)

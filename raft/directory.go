@@ -9,7 +9,6 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
-	"slices"
 	"strconv"
 	"strings"
 	"syscall"
@@ -47,9 +46,25 @@ type identity struct {
 // directory is a peer's data directory, claimed by this process until release.
 type directory struct {
 	identity
+	files
 	path   string
 	claim  *os.File
 	cookie []byte
+}
+
+// files are the small files of a data directory: a folder's, or those of a disk
+// in Memory.
+type files interface {
+	// blank says why no new peer may begin here; nil: one may.
+	blank() error
+	// read returns what a file holds, or fs.ErrNotExist.
+	read(name string) ([]byte, error)
+	// secret reads a file that nobody but its owner may read.
+	secret(name string) ([]byte, error)
+	// write replaces a file in one step, durably.
+	write(name string, content []byte) error
+	// measure returns how many bytes of the disk are free, and all it has.
+	measure() (free, size uint64, err error)
 }
 
 // openDirectory claims a data directory and reads whose it is, or makes a new
@@ -65,8 +80,8 @@ func openDirectory(path, name string, cluster ClusterID) (*directory, error) {
 	if err != nil {
 		return nil, err
 	}
-	d := &directory{path: path, claim: claim}
-	if err := d.read(name, cluster); err != nil {
+	d := &directory{files: folder(path), path: path, claim: claim}
+	if err := d.load(name, cluster); err != nil {
 		return nil, errors.Join(fmt.Errorf("data directory %s: %w", path, err), d.release())
 	}
 	return d, nil
@@ -124,8 +139,9 @@ func (d *directory) release() error {
 
 func (d *directory) file(name string) string { return filepath.Join(d.path, name) }
 
-func (d *directory) read(name string, cluster ClusterID) error {
-	raw, err := os.ReadFile(d.file(identityFile))
+// load reads whose directory it is, or makes it that of a new peer.
+func (d *directory) load(name string, cluster ClusterID) error {
+	raw, err := d.read(identityFile)
 	if errors.Is(err, fs.ErrNotExist) {
 		return d.create(name, cluster)
 	}
@@ -141,24 +157,14 @@ func (d *directory) read(name string, cluster ClusterID) error {
 	if d.Name != name {
 		return fmt.Errorf("it holds data of the peer %q, not of %q: start with --name %s, or give another --data-dir", d.Name, name, d.Name)
 	}
-	d.cookie, err = readSecret(d.file(cookieFile), cookieKey)
+	d.cookie, err = d.hex(cookieFile, cookieKey)
 	return err
 }
 
 // create makes the files of a new peer. The identity comes last: a directory
 // without it was never a peer's.
 func (d *directory) create(name string, cluster ClusterID) error {
-	entries, err := os.ReadDir(d.path)
-	if err != nil {
-		return err
-	}
-	expected := []string{claimFile, cookieFile, cookieFile + suffix, identityFile + suffix, "lost+found"}
-	for _, e := range entries {
-		if !slices.Contains(expected, e.Name()) {
-			return fmt.Errorf("it has no %s but is not empty (%s): give an empty or a new --data-dir", identityFile, e.Name())
-		}
-	}
-	if err := os.Chmod(d.path, 0o700); err != nil {
+	if err := d.blank(); err != nil {
 		return err
 	}
 	if cluster == "" {
@@ -172,7 +178,7 @@ func (d *directory) create(name string, cluster ClusterID) error {
 		RaftID:  name + "-" + hex.EncodeToString(random(4)),
 	}
 	d.cookie = random(cookieKey)
-	if err := writeFile(d.file(cookieFile), []byte(hex.EncodeToString(d.cookie)+"\n")); err != nil {
+	if err := d.write(cookieFile, []byte(hex.EncodeToString(d.cookie)+"\n")); err != nil {
 		return err
 	}
 	return d.writeIdentity()
@@ -192,7 +198,7 @@ func (d *directory) writeIdentity() error {
 	if err := d.identity.parse(raw); err != nil {
 		return err
 	}
-	return writeFile(d.file(identityFile), append(raw, '\n'))
+	return d.write(identityFile, append(raw, '\n'))
 }
 
 func (i *identity) parse(raw []byte) error {
@@ -210,26 +216,15 @@ func (i *identity) parse(raw []byte) error {
 	return nil
 }
 
-// readSecret reads a secret of so many bytes, kept in hex in a file that
-// nobody but its owner may read.
-func readSecret(file string, size int) ([]byte, error) {
-	info, err := os.Stat(file)
-	if err != nil {
-		return nil, err
-	}
-	if mode := info.Mode().Perm(); mode&0o077 != 0 {
-		return nil, fmt.Errorf("%s may be read by others (mode %#o): run chmod 600 %s, and make a new one if somebody else could have read it", filepath.Base(file), mode, file)
-	}
-	if info.Size() > maxSmall {
-		return nil, fmt.Errorf("%s is damaged: it is of %d bytes", filepath.Base(file), info.Size())
-	}
-	raw, err := os.ReadFile(file)
+// hex reads a secret of so many bytes, kept in hex.
+func (d *directory) hex(name string, size int) ([]byte, error) {
+	raw, err := d.secret(name)
 	if err != nil {
 		return nil, err
 	}
 	secret, err := hex.DecodeString(strings.TrimSpace(string(raw)))
 	if err != nil || len(secret) != size {
-		return nil, fmt.Errorf("%s is damaged: it does not hold %d bytes in hex", filepath.Base(file), size) // never its content
+		return nil, fmt.Errorf("%s is damaged: it does not hold %d bytes in hex", name, size) // never its content
 	}
 	return secret, nil
 }

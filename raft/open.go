@@ -39,7 +39,7 @@ func Open(o Options) (*Raft, error) {
 
 func (r *Raft) open() error {
 	var err error
-	if r.space, err = newSpace(r.directory.path, r.options.Reserve); err != nil {
+	if r.space, err = newSpace(r.directory.measure, r.options.Reserve); err != nil {
 		return err
 	}
 	r.space.changed = r.spaceChanged

@@ -16,9 +16,8 @@ const (
 // the reserve is left, which is for what makes them shorter: endings, and the
 // snapshots after which the log can be cut.
 type space struct {
-	path    string
 	reserve uint64 // bytes
-	measure func(path string) (free, size uint64, err error)
+	measure func() (free, size uint64, err error)
 	changed func(low error) // is told when it gets low, and with nil when it is not any more
 	looked  time.Time
 	low     error
@@ -26,11 +25,11 @@ type space struct {
 
 // newSpace reserves so many bytes, or when 0 a twentieth of the disk, within 24
 // to 256 MiB.
-func newSpace(path string, reserve uint64) (*space, error) {
-	s := &space{path: path, reserve: reserve, measure: statfs, changed: func(error) {}}
-	_, size, err := s.measure(path)
+func newSpace(measure func() (free, size uint64, err error), reserve uint64) (*space, error) {
+	s := &space{reserve: reserve, measure: measure, changed: func(error) {}}
+	_, size, err := s.measure()
 	if err != nil {
-		return nil, fmt.Errorf("how full the disk of %s is: %w", path, err)
+		return nil, fmt.Errorf("how full the disk is: %w", err)
 	}
 	if s.reserve == 0 {
 		s.reserve = min(max(size/20, minReserve), maxReserve)
@@ -48,7 +47,7 @@ func (s *space) full() error {
 }
 
 func (s *space) look() {
-	free, _, err := s.measure(s.path)
+	free, _, err := s.measure()
 	if err == nil && free < s.reserve {
 		err = fmt.Errorf("the disk of this peer is nearly full: %d MiB are left and kept for endings", free>>20)
 	}
