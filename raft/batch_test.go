@@ -34,7 +34,7 @@ func (g *ground) entries(t *testing.T, from int) (batches []state.Batch, marks i
 func TestItemsHaveEntriesToThemselvesAndOthersShare(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		g := newGround(t)
-		g.lead(true)
+		g.route(true)
 		id, life := g.open(t, "one")
 		synctest.Wait()
 		from := len(g.given)
@@ -81,7 +81,7 @@ func TestItemsHaveEntriesToThemselvesAndOthersShare(t *testing.T) {
 func TestTwoBatchesAtMostAreUnderWay(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		g := newGround(t)
-		g.lead(true)
+		g.route(true)
 		id, life := g.open(t, "one")
 		g.holding(true)
 		synctest.Wait()
@@ -112,7 +112,7 @@ func TestTwoBatchesAtMostAreUnderWay(t *testing.T) {
 func TestFullDiskRefusesWhatGrowsOnly(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		g := newGround(t)
-		g.lead(true)
+		g.route(true)
 		id, life := g.open(t, "one")
 		var first []state.Reply
 		g.propose([]state.Command{push(id, life, "/data/x", 1)}, func(r []state.Reply, _ error) { first = r })
@@ -196,7 +196,7 @@ func TestSpaceIsLookedAt(t *testing.T) {
 func TestBarriersShareAMarkThatComesAfterThem(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		g := newGround(t)
-		g.lead(true)
+		g.route(true)
 		id, life := g.open(t, "one")
 		g.holding(true)
 		synctest.Wait()
@@ -245,7 +245,7 @@ func TestBarriersShareAMarkThatComesAfterThem(t *testing.T) {
 func TestLaterBarrierWaitsForTheLaterMark(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		g := newGround(t)
-		g.lead(true)
+		g.route(true)
 		id, life := g.open(t, "one")
 		g.holding(true)
 		var version, second uint64

@@ -30,7 +30,7 @@ func Open(o Options) (*Raft, error) {
 	if err != nil {
 		return nil, err
 	}
-	r := &Raft{options: o, directory: d, machine: state.New(), stop: make(chan struct{}), log: newQuietLog(o.Logger)}
+	r := &Raft{options: o, directory: d, machine: state.New(), stop: make(chan struct{}), changed: make(chan struct{}, 1), log: newQuietLog(o.Logger)}
 	if err := r.open(); err != nil {
 		return nil, errors.Join(fmt.Errorf("data directory %s: %w", o.Dir, err), r.Close())
 	}
@@ -168,7 +168,7 @@ func (r *Raft) wire() {
 	r.feed = newFeed(o.FeedEntries, o.FeedBytes)
 	r.waiters = newWaiters()
 	r.peers = newPeers(r.raftID(), o.ClientURL, o.PeerURL)
-	r.proposer = newProposer(d.id, r.incarnation, o.Timeout, func(entry []byte) { r.hraft.Apply(entry, 0) })
+	r.proposer = newProposer(d.id, r.incarnation, o.Timeout, r.enter)
 	r.proposer.largest = or(r.largest, r.proposer.largest)
 	r.proposer.full = r.space.full
 	r.proposer.counted = r.metrics.handed
@@ -186,6 +186,14 @@ func (r *Raft) wire() {
 		feed: r.feed, waiters: r.waiters, peers: r.peers, metrics: r.metrics,
 		ready: make(chan struct{}),
 	}
+}
+
+// enter gives entries to hashicorp/raft, if this peer leads.
+func (r *Raft) enter(entries [][]byte) error {
+	for _, entry := range entries {
+		r.hraft.Apply(entry, 0)
+	}
+	return nil
 }
 
 // startRaft starts hashicorp/raft, which panics where it cannot write.

@@ -44,6 +44,12 @@ type Options struct {
 	// leader that hears nothing still leads; 0: 300, 300 and 250 ms.
 	Heartbeat, Election, Lease time.Duration
 
+	// In company this peer puts a mark into the log each Pulse, calls itself
+	// suspended when for Suspect none of what it handed over was applied, and as
+	// leader declares a peer gone of which nothing was for Gone; 0: 0.5, 1.5 and
+	// 2 s. Suspect leaves room for an election between two pulses.
+	Pulse, Suspect, Gone time.Duration
+
 	memory *memory // tests keep log and snapshots in memory
 }
 
@@ -73,6 +79,9 @@ func (o *Options) complete() {
 	o.Heartbeat = or(o.Heartbeat, 300*time.Millisecond)
 	o.Election = or(o.Election, 300*time.Millisecond)
 	o.Lease = or(o.Lease, 250*time.Millisecond)
+	o.Pulse = or(o.Pulse, 500*time.Millisecond)
+	o.Suspect = or(o.Suspect, 1500*time.Millisecond)
+	o.Gone = or(o.Gone, 2*time.Second)
 	if o.Fatal == nil {
 		log := o.Logger
 		o.Fatal = func(err error) { log.Fatal().Err(err).Msg("this peer ends") }

@@ -12,6 +12,13 @@ import (
 // without a change of leadership, while a transfer of it fails.
 const repeatAfter = 2 * time.Second
 
+// After enter failed, nothing is handed over for a pause, which is doubled with
+// each failure and forgotten when something is answered or the leader changes.
+const (
+	shortestPause = 20 * time.Millisecond
+	longestPause  = 500 * time.Millisecond
+)
+
 func errStopped(applied vera.Applied) error {
 	return &vera.Error{Code: vera.Unavailable, Message: "this peer stops", Applied: applied}
 }
@@ -35,18 +42,34 @@ func tell(all []outcome) {
 	}
 }
 
-// lead says whether this peer leads from now on. What was handed over before
-// may have been lost with the leadership, so it is handed over again.
-func (p *proposer) lead(leads bool) {
+// route says that another leads from now on, here or elsewhere, or that nobody
+// is known to. What was handed over before may have been lost with the leader
+// before, so it is handed over again.
+func (p *proposer) route(known bool) {
 	p.mu.Lock()
-	p.leads = leads
-	p.again = leads && p.underWay()
-	p.herald = p.herald || leads
-	if !leads {
-		p.plain = nil
-	}
+	p.known = known
+	p.again = p.underWay()
+	p.pause, p.paused = 0, false
+	p.herald = p.herald || known
+	p.plain = nil // the leader proposes them again, whoever it is
 	p.mu.Unlock()
 	p.poke()
+}
+
+// rest has what is under way handed over again after a pause, because enter
+// failed.
+func (p *proposer) rest() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.again = p.underWay()
+	p.pause = min(max(2*p.pause, shortestPause), longestPause)
+	p.paused = true
+	time.AfterFunc(p.pause, func() {
+		p.mu.Lock()
+		p.paused = false
+		p.mu.Unlock()
+		p.poke()
+	})
 }
 
 func (p *proposer) underWay() bool { return p.window.len() > 0 || len(p.marked) > 0 }
@@ -101,6 +124,7 @@ func (p *proposer) answer(outputs []state.Output) (finished []outcome) {
 // progress notes that something was answered: another batch may go out.
 func (p *proposer) progress() {
 	p.moved = time.Now()
+	p.pause = 0
 	if p.queue.len() > 0 || len(p.asking) > 0 {
 		p.poke()
 	}
@@ -122,7 +146,7 @@ func (p *proposer) tick() {
 	}
 	now := time.Now()
 	finished, passed := p.giveUp(now, errLate)
-	if p.leads && p.underWay() && now.Sub(p.moved) >= repeatAfter {
+	if p.known && p.underWay() && now.Sub(p.moved) >= repeatAfter {
 		p.again = true
 	}
 	p.timer = nil

@@ -28,22 +28,27 @@ const (
 //
 // Nothing is learnt from hashicorp/raft's futures: they are dropped. What was
 // applied is learnt from the log (answer), and that something may have been
-// lost from a change of leadership (lead) or from silence (tick).
+// lost from an error of enter, from another leader (route), or from silence
+// (tick).
 type proposer struct {
 	peer        state.PeerID
 	incarnation uint64
-	timeout     time.Duration      // from Propose or Barrier to the answer
-	largest     int                // bytes of a command; a larger one is refused
-	enter       func(entry []byte) // gives one entry to Raft; may wait; only run calls it
-	full        func() error       // says why nothing may grow now; nil: it may. Only run calls it
-	counted     func(entries int, repeated bool)
-	wake        chan struct{} // of capacity 1
-	out         [][]byte      // run's own, as is scratch: what it hands over now
-	scratch     []byte
+	timeout     time.Duration // from Propose or Barrier to the answer
+	largest     int           // bytes of a command; a larger one is refused
+	// enter gives entries, in order, to whoever leads. It may wait, for a second
+	// at most; an error says that some may not have got there. Only run calls it.
+	enter   func(entries [][]byte) error
+	full    func() error // says why nothing may grow now; nil: it may. Only run calls it
+	counted func(entries int, repeated bool)
+	wake    chan struct{} // of capacity 1
+	out     [][]byte      // run's own, as is scratch: what it hands over now
+	scratch []byte
 
 	mu     sync.Mutex
-	leads  bool
+	known  bool            // there is a leader, here or elsewhere
 	again  bool            // what is under way must be handed over again, from its start
+	pause  time.Duration   // before that, since enter failed; 0: it did not, or there is another leader
+	paused bool            // until then nothing is handed over
 	closed bool            // nothing is taken any more
 	queue  fifo[*proposal] // not handed over, or only in part; oldest first
 	window fifo[underWay]  // handed over and not answered; numbers rising
@@ -81,7 +86,7 @@ type underWay struct {
 	offset      int // of its first command in the proposal
 }
 
-func newProposer(peer state.PeerID, incarnation uint64, timeout time.Duration, enter func([]byte)) *proposer {
+func newProposer(peer state.PeerID, incarnation uint64, timeout time.Duration, enter func([][]byte) error) *proposer {
 	return &proposer{
 		peer: peer, incarnation: incarnation, timeout: timeout, enter: enter,
 		largest: 1 << 20,
@@ -140,7 +145,7 @@ func (p *proposer) handOver() bool {
 	p.mu.Lock()
 	repeated := p.again
 	switch {
-	case !p.leads || p.closed:
+	case !p.known || p.closed || p.paused:
 	case p.again:
 		p.repeat()
 	default:
@@ -151,14 +156,14 @@ func (p *proposer) handOver() bool {
 		p.moved = time.Now()
 	}
 	p.mu.Unlock()
-	for _, entry := range p.out {
-		p.enter(entry)
+	if given > 0 {
+		if p.enter(p.out) != nil {
+			p.rest()
+		}
+		p.counted(given, repeated)
 	}
 	clear(p.out)
 	p.out = p.out[:0]
-	if given > 0 {
-		p.counted(given, repeated)
-	}
 	tell(finished)
 	return given > 0
 }
@@ -247,7 +252,7 @@ func (p *proposer) refuse(k state.Kind, size int, full error) state.Reply {
 }
 
 // expire hands commands over that need no number, because they do no harm when
-// they come twice or never. Only who leads does.
+// they come twice or never. Only the leader does.
 func (p *proposer) expire(commands []state.Command) {
 	p.mu.Lock()
 	for chunk := range slices.Chunk(commands, shareCommands) {

@@ -58,14 +58,17 @@ func newGround(t *testing.T) *ground {
 	return g
 }
 
-func (g *ground) take(entry []byte) {
+func (g *ground) take(entries [][]byte) error {
 	g.mu.Lock()
-	g.given = append(g.given, entry)
-	for range g.fate() {
-		g.log = append(g.log, entry)
+	for _, entry := range entries {
+		g.given = append(g.given, entry)
+		for range g.fate() {
+			g.log = append(g.log, entry)
+		}
 	}
 	g.mu.Unlock()
 	g.kick()
+	return nil
 }
 
 func (g *ground) kick() {
@@ -107,12 +110,12 @@ func (g *ground) holding(hold bool) {
 // depose makes another term, without what was given and not applied, or with
 // a part of it.
 func (g *ground) depose(keep int) {
-	g.lead(false)
+	g.route(false)
 	g.mu.Lock()
 	g.log = g.log[:min(keep, len(g.log))]
 	g.term++
 	g.mu.Unlock()
-	g.lead(true)
+	g.route(true)
 }
 
 func (g *ground) open(t *testing.T, name string) (vera.SessionID, uint64) {
@@ -134,7 +137,7 @@ func TestHandedOverAgainIsAppliedOnceAndInOrder(t *testing.T) {
 			random := rand.New(rand.NewPCG(seed, 1))
 			g := newGround(t)
 			g.timeout = time.Hour
-			g.lead(true)
+			g.route(true)
 			id, life := g.open(t, "one")
 			dice := rand.New(rand.NewPCG(seed, 2))
 			g.mu.Lock()
@@ -184,7 +187,7 @@ func TestHandedOverAgainIsAppliedOnceAndInOrder(t *testing.T) {
 func TestLostHandOverIsRepeatedInTime(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		g := newGround(t)
-		g.lead(true)
+		g.route(true)
 		id, life := g.open(t, "one")
 		answered := 0
 		send := func() {
@@ -232,7 +235,7 @@ func applied(t *testing.T, err error) vera.Applied {
 func TestWithoutALeaderTheTruthIsToldInTime(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		g := newGround(t)
-		g.lead(true)
+		g.route(true)
 		id, life := g.open(t, "one")
 		type answer struct {
 			n     int
@@ -249,7 +252,7 @@ func TestWithoutALeaderTheTruthIsToldInTime(t *testing.T) {
 		g.holding(true)
 		send(0) // handed over: nobody can know
 		synctest.Wait()
-		g.lead(false)
+		g.route(false)
 		send(1) // never handed over
 		g.barrier(func(_, _ uint64, err error) { answers <- answer{2, time.Since(began), err} })
 		for range 3 {
@@ -261,7 +264,7 @@ func TestWithoutALeaderTheTruthIsToldInTime(t *testing.T) {
 		}
 		// The late outcome is accounted for: what comes next is numbered behind it.
 		g.holding(false)
-		g.lead(true)
+		g.route(true)
 		began = time.Now()
 		send(3)
 		if a := <-answers; a.err != nil || a.after != 0 {
@@ -280,13 +283,13 @@ func TestWithoutALeaderTheTruthIsToldInTime(t *testing.T) {
 func TestStoppedPeerAnswersEverything(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		g := newGround(t)
-		g.lead(true)
+		g.route(true)
 		id, life := g.open(t, "one")
 		g.holding(true)
 		errs := make(chan error, 10)
 		g.propose([]state.Command{push(id, life, "/data/x", 0)}, func(_ []state.Reply, err error) { errs <- err })
 		synctest.Wait()
-		g.lead(false)
+		g.route(false)
 		g.propose([]state.Command{push(id, life, "/data/x", 1)}, func(_ []state.Reply, err error) { errs <- err })
 		g.proposer.close()
 		g.propose([]state.Command{push(id, life, "/data/x", 2)}, func(_ []state.Reply, err error) { errs <- err })

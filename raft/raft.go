@@ -3,11 +3,9 @@ package raft
 import (
 	"errors"
 	"sync"
-	"time"
 
 	hraft "github.com/hashicorp/raft"
 
-	"vera"
 	"vera/raft/state"
 )
 
@@ -24,7 +22,8 @@ type Raft struct {
 	snapshots   *snapshots
 	incarnation uint64
 	hraft       *hraft.Raft
-	leads       <-chan bool // hashicorp/raft tells when this peer begins and ceases to lead
+	leads       <-chan bool   // hashicorp/raft tells when this peer begins and ceases to lead
+	changed     chan struct{} // of capacity 1: the leader is another, or none
 
 	machine  *state.Machine
 	fsm      *fsm
@@ -45,29 +44,11 @@ func (r *Raft) raftID() hraft.ServerID { return hraft.ServerID(r.directory.RaftI
 
 func (r *Raft) run(f func()) { r.running.Go(f) }
 
-// followLeadership passes on when this peer begins and ceases to lead.
-func (r *Raft) followLeadership() {
-	for {
-		select {
-		case leads := <-r.leads:
-			r.proposer.lead(leads)
-			r.graces.lead(leads)
-		case <-r.stop:
-			return
-		}
-	}
-}
-
-func (r *Raft) leading() bool { return r.hraft.State() == hraft.Leader }
-
 // Machine returns the state, to be read.
 func (r *Raft) Machine() *state.Machine { return r.machine }
 
 // Peer returns the id under which this peer hands over commands.
 func (r *Raft) Peer() state.PeerID { return r.directory.id }
-
-// Incarnation returns the number of this start of the peer.
-func (r *Raft) Incarnation() uint64 { return r.incarnation }
 
 // Name returns the peer's name.
 func (r *Raft) Name() string { return r.directory.Name }
@@ -121,37 +102,6 @@ func (r *Raft) Peers() *state.List { return r.peers.list.Load() }
 func (r *Raft) SetClientURL(url string) {
 	r.peers.setClientURL(url)
 	r.proposer.announce()
-}
-
-// Term returns Raft's term.
-func (r *Raft) Term() uint64 { return r.hraft.CurrentTerm() }
-
-// Leading says whether this peer takes itself for the leader.
-func (r *Raft) Leading() bool { return r.leading() }
-
-// Status returns what this peer knows of its cluster. Draining is not its
-// business.
-func (r *Raft) Status() vera.Status {
-	applied := r.machine.Applied()
-	s := vera.Status{Peer: r.directory.Name, Applied: applied, Committed: max(applied, r.hraft.CommitIndex())}
-	if _, leader := r.hraft.LeaderWithID(); leader != "" {
-		s.Leader = peerName(leader)
-	}
-	s.Suspended = s.Leader == ""
-	if !r.leading() {
-		s.LastContact = time.Since(r.hraft.LastContact())
-	}
-	return s
-}
-
-// LeaderContact returns the last moment at which this peer was surely in touch
-// with a leader that had the majority: now when it votes alone and leads, else
-// when it sent what was committed since. Zero: never since the start.
-func (r *Raft) LeaderContact() time.Time {
-	if r.leading() && r.peers.alone() {
-		return time.Now()
-	}
-	return r.proposer.lastProof()
 }
 
 // Close stops the peer. What still waits is answered with an error. It may be
