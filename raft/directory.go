@@ -22,10 +22,11 @@ const (
 	identityFile = "peer.json"
 	cookieFile   = "cookie.key"
 
-	format    = 1 // of the directory; a newer one is refused
-	cookieKey = 32
-	maxName   = 255 // bytes of a peer's name
-	maxSmall  = 64 << 10
+	format        = 1 // of the directory; a newer one is refused
+	clusterDigits = 32
+	cookieBytes   = 32
+	maxName       = 255 // bytes of a peer's name
+	maxSmall      = 64 << 10
 )
 
 // ClusterID names a cluster: 32 hex digits, made at random when it is formed.
@@ -157,7 +158,7 @@ func (d *directory) load(name string, cluster ClusterID) error {
 	if d.Name != name {
 		return fmt.Errorf("it holds data of the peer %q, not of %q: start with --name %s, or give another --data-dir", d.Name, name, d.Name)
 	}
-	d.cookie, err = d.hex(cookieFile, cookieKey)
+	d.cookie, err = d.hex(cookieFile, cookieBytes)
 	return err
 }
 
@@ -168,20 +169,29 @@ func (d *directory) create(name string, cluster ClusterID) error {
 		return err
 	}
 	if cluster == "" {
-		cluster = ClusterID(hex.EncodeToString(random(16)))
+		cluster = ClusterID(hex.EncodeToString(random(clusterDigits / 2)))
 	}
-	d.identity = identity{
+	d.identity = newIdentity(name, cluster)
+	d.cookie = random(cookieBytes)
+	if err := d.writeCookie(); err != nil {
+		return err
+	}
+	return d.writeIdentity()
+}
+
+func (d *directory) writeCookie() error {
+	return d.write(cookieFile, []byte(hex.EncodeToString(d.cookie)+"\n"))
+}
+
+// newIdentity makes a peer that there never was.
+func newIdentity(name string, cluster ClusterID) identity {
+	return identity{
 		Format:  format,
 		Cluster: cluster,
 		Peer:    hex.EncodeToString(random(8)),
 		Name:    name,
 		RaftID:  name + "-" + hex.EncodeToString(random(4)),
 	}
-	d.cookie = random(cookieKey)
-	if err := d.write(cookieFile, []byte(hex.EncodeToString(d.cookie)+"\n")); err != nil {
-		return err
-	}
-	return d.writeIdentity()
 }
 
 // form notes that there is a log from now on.
@@ -209,7 +219,7 @@ func (i *identity) parse(raw []byte) error {
 		return fmt.Errorf("was written by a newer Vera (format %d, this one knows %d): start that one", i.Format, format)
 	}
 	id, err := strconv.ParseUint(i.Peer, 16, 64)
-	if err != nil || id == 0 || i.Format < 1 || len(i.Cluster) != 32 || checkName(i.Name) != nil || i.RaftID == "" {
+	if err != nil || id == 0 || i.Format < 1 || len(i.Cluster) != clusterDigits || checkName(i.Name) != nil || i.RaftID == "" {
 		return errors.New("is damaged: a field is missing or has no sense")
 	}
 	i.id = state.PeerID(id)

@@ -27,7 +27,8 @@
 //  4. Only the goroutine of hashicorp/raft that applies entries writes the
 //     machine; everybody else reads it.
 //  5. Versions rise for ever: a directory that was formed and lost its log, or
-//     whose log and snapshot leave a gap, does not start.
+//     whose log and snapshot leave a gap, does not start; one that was made of
+//     an archive begins far above it, with every list changed there.
 //  6. An incarnation is durable before anything of it is proposed, and greater
 //     than all before.
 //  7. No grace runs out early: its time is counted from when it was applied or

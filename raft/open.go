@@ -247,6 +247,9 @@ func (r *Raft) comeUp() error {
 	began := time.Now()
 	up := []state.Command{{Kind: state.PeerUp, Grace: r.options.FailoverGrace}}
 	r.proposer.propose(up, func([]state.Reply, error) {})
+	if r.peers.single() {
+		r.proposer.expire(r.former())
+	}
 	for {
 		passed := make(chan error, 1)
 		r.Barrier(func(_ uint64, err error) { passed <- err })

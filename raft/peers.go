@@ -70,6 +70,13 @@ func (p *peers) configure(c hraft.Configuration, index uint64) {
 // alone says whether this peer is the only one that votes.
 func (p *peers) alone() bool { return p.sole.Load() }
 
+// single says whether this peer has no company at all.
+func (p *peers) single() bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return len(p.servers) == 1
+}
+
 func (p *peers) setClientURL(url string) {
 	p.mu.Lock()
 	p.clientURL = url

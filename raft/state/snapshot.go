@@ -3,6 +3,7 @@ package state
 import (
 	"bytes"
 	"encoding/binary"
+	"fmt"
 	"hash/crc32"
 	"io"
 	"slices"
@@ -60,6 +61,22 @@ func (w *world) snapshot(peers []Peer) *Image {
 
 // Index is the index that was applied when the image was taken.
 func (i *Image) Index() uint64 { return i.index }
+
+// Hash is the rolling hash at that index.
+func (i *Image) Hash() uint64 { return i.hash }
+
+// Rise makes the image one of a later index, at which every list changed: so
+// nothing that is made from it gives a version or an etag that anybody was
+// given between the two. It panics when the index is not above the image's.
+func (i *Image) Rise(index uint64) {
+	if index <= i.index {
+		panic(fmt.Sprintf("an image of %d cannot rise to %d", i.index, index))
+	}
+	i.index, i.hash = index, mixIndex(i.hash, index)
+	for n := range i.lists {
+		i.lists[n].list = &List{items: i.lists[n].list.items, changed: index}
+	}
+}
 
 // WriteTo writes the snapshot and returns how many bytes it has. The same
 // state gives the same bytes. It must be called once at a time.
