@@ -13,6 +13,8 @@ import (
 	"sync/atomic"
 	"testing"
 	"time"
+
+	"vera/test/lean"
 )
 
 // plain builds the binary as it is shipped, without the race detector, once.
@@ -94,14 +96,14 @@ func BenchmarkPush(b *testing.B) {
 	for _, clients := range []int{1, 64, 256} {
 		b.Run(fmt.Sprintf("clients=%d", clients), func(b *testing.B) {
 			p := startBenchPeer(b)
-			conns := make([]*lean, clients)
+			conns := make([]*lean.Client, clients)
 			for i := range conns {
-				c, err := dialLean(p.client, "", 4096)
+				c, err := lean.Dial(p.client, "", 4096)
 				if err != nil {
 					b.Fatal(err)
 				}
-				defer c.conn.Close()
-				if _, err := c.ask(pushOf(i)); err != nil {
+				defer c.Conn.Close()
+				if _, err := c.Ask(pushOf(i)); err != nil {
 					b.Fatal(err)
 				}
 				conns[i] = c
@@ -116,7 +118,7 @@ func BenchmarkPush(b *testing.B) {
 					message := pushOf(i)
 					for left.Add(-1) >= 0 {
 						start := time.Now()
-						if _, err := c.ask(message); err != nil {
+						if _, err := c.Ask(message); err != nil {
 							b.Error(err)
 							return
 						}
@@ -146,32 +148,32 @@ func BenchmarkNotify(b *testing.B) {
 	start := time.Now()
 	told := make(chan time.Duration, watchers)
 	for range watchers {
-		c, err := dialLean(p.client, "", 1024)
+		c, err := lean.Dial(p.client, "", 1024)
 		if err != nil {
 			b.Fatal(err)
 		}
-		defer c.conn.Close()
-		if _, err := c.ask([]byte(`{"rid":1,"action":"watch","path":"/data/notify","items":false}`)); err != nil {
+		defer c.Conn.Close()
+		if _, err := c.Ask([]byte(`{"rid":1,"action":"watch","path":"/data/notify","items":false}`)); err != nil {
 			b.Fatal(err)
 		}
 		go func() {
 			for {
-				if _, err := c.receive(); err != nil {
+				if _, err := c.Receive(); err != nil {
 					return
 				}
 				told <- time.Since(start) - time.Duration(sent.Load())
 			}
 		}()
 	}
-	c, err := dialLean(p.client, "", 4096)
+	c, err := lean.Dial(p.client, "", 4096)
 	if err != nil {
 		b.Fatal(err)
 	}
-	defer c.conn.Close()
+	defer c.Conn.Close()
 	var took []time.Duration
 	for b.Loop() {
 		sent.Store(int64(time.Since(start)))
-		if _, err := c.ask([]byte(`{"rid":1,"action":"push","path":"/data/notify","limit":0,"data":{"a":1}}`)); err != nil {
+		if _, err := c.Ask([]byte(`{"rid":1,"action":"push","path":"/data/notify","limit":0,"data":{"a":1}}`)); err != nil {
 			b.Fatal(err)
 		}
 		for range watchers {
@@ -212,9 +214,9 @@ func BenchmarkIdle(b *testing.B) {
 // hold opens connections that nothing is said on, and returns what closes them.
 func hold(b *testing.B, p benchPeer, n int) (release func()) {
 	b.Helper()
-	conns := make([]*lean, n)
+	conns := make([]*lean.Client, n)
 	for i := range conns {
-		c, err := dialLean(p.client, "?heartbeatMs=600000", 512)
+		c, err := lean.Dial(p.client, "?heartbeatMs=600000", 512)
 		if err != nil {
 			b.Fatal(err)
 		}
@@ -222,7 +224,7 @@ func hold(b *testing.B, p benchPeer, n int) (release func()) {
 	}
 	return func() {
 		for _, c := range conns {
-			_ = c.conn.Close()
+			_ = c.Conn.Close()
 		}
 	}
 }

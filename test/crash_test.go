@@ -9,6 +9,7 @@ import (
 
 	"vera"
 	"vera/client"
+	"vera/test/lean"
 )
 
 // crowd is many sessions, each with an item and a watch.
@@ -44,14 +45,14 @@ func each(n int, f func(n int)) {
 func gather(t *testing.T, p *peer, size int) *crowd {
 	w := &crowd{path: here(t), cookies: make([]string, size), items: make([]uint64, size)}
 	each(size, func(n int) {
-		c, err := dialLean(p.client, "?heartbeatMs=60000", 1024)
+		c, err := lean.Dial(p.client, "?heartbeatMs=60000", 1024)
 		if err != nil {
 			t.Errorf("connect: %v", err)
 			return
 		}
-		t.Cleanup(func() { c.conn.Close() })
+		t.Cleanup(func() { c.Conn.Close() })
 		s := &speaker{t, c}
-		w.cookies[n] = c.cookie
+		w.cookies[n] = c.Cookie
 		r := s.tryAsk(fmt.Sprintf(`{"rid":1,"action":"push","path":%q,"data":{"n":%d},"limit":0}`, w.list(n), n))
 		w.items[n] = r.Version
 		if r = s.tryAsk(fmt.Sprintf(`{"rid":2,"action":"watch","path":"%s/watched/%d","limit":1}`, w.path, n)); r.Code != vera.OK {

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"vera/client"
+	"vera/test/lean"
 )
 
 func TestComingBackAtTheLastMomentIsAllOrNothing(t *testing.T) {
@@ -155,11 +156,11 @@ func TestAThousandConnectionsLostAtOnceAreThousandSessionsGone(t *testing.T) {
 	p, path := startPeer(t), here(t)
 	const size = 1000
 	w := call(t, p, client.Options{Queue: 10_000}).watch(path, client.NoItems())
-	conns := make([]*lean, size)
+	conns := make([]*lean.Client, size)
 	each(size, func(n int) {
-		c, err := dialLean(p.client, "?graceMs=700", 512)
+		c, err := lean.Dial(p.client, "?graceMs=700", 512)
 		if err == nil {
-			_, err = c.ask(fmt.Appendf(nil, `{"rid":1,"action":"push","path":%q,"data":{"n":%d},"limit":0}`, path, n))
+			_, err = c.Ask(fmt.Appendf(nil, `{"rid":1,"action":"push","path":%q,"data":{"n":%d},"limit":0}`, path, n))
 		}
 		if err != nil {
 			t.Error(err)
@@ -179,7 +180,7 @@ func TestAThousandConnectionsLostAtOnceAreThousandSessionsGone(t *testing.T) {
 	before := time.Now()
 	var errs []error
 	for _, c := range conns {
-		errs = append(errs, c.conn.Close())
+		errs = append(errs, c.Conn.Close())
 	}
 	after := time.Now()
 	if err := errors.Join(errs...); err != nil {

@@ -15,7 +15,7 @@ import (
 func (s *speaker) frame(opcode byte, payload []byte) {
 	s.t.Helper()
 	head := []byte{0x80 | opcode, 0x80 | byte(len(payload)), 0, 0, 0, 0}
-	if _, err := s.conn.Write(append(head, payload...)); err != nil {
+	if _, err := s.Conn.Write(append(head, payload...)); err != nil {
 		s.t.Fatalf("write a frame: %v", err)
 	}
 }
@@ -32,8 +32,8 @@ func (s *speaker) goodbye(code uint16) {
 
 // abort resets the TCP connection.
 func (s *speaker) abort() {
-	_ = s.conn.(*net.TCPConn).SetLinger(0) // on a connection that is over already there is nothing to reset
-	s.conn.Close()
+	_ = s.Conn.(*net.TCPConn).SetLinger(0) // on a connection that is over already there is nothing to reset
+	s.Conn.Close()
 }
 
 // ending is one way in which a client can go.
@@ -62,15 +62,15 @@ func endings() []ending {
 		{"3000", grace, bye(3000), testGrace, "expired"},
 		{"4999", grace, bye(4999), testGrace, "expired"},
 		{"reset", grace, (*speaker).abort, testGrace, "expired"},
-		{"FIN without Close", grace, func(s *speaker) { s.conn.Close() }, testGrace, "expired"},
-		{"broken frame", grace, func(s *speaker) { _, _ = s.conn.Write([]byte{0x81, 2, '{', '}'}) }, testGrace, "expired"},
+		{"FIN without Close", grace, func(s *speaker) { s.Conn.Close() }, testGrace, "expired"},
+		{"broken frame", grace, func(s *speaker) { _, _ = s.Conn.Write([]byte{0x81, 2, '{', '}'}) }, testGrace, "expired"},
 		{"binary message", grace, func(s *speaker) { s.frame(2, []byte("x")) }, testGrace, "expired"},
 		{"reset, grace 0", "?graceMs=0", (*speaker).abort, 0, "expired"},
 		{"1001, grace 0", "?graceMs=0", bye(1001), 0, "expired"},
 		{"1000, grace 0", "?graceMs=0", bye(1000), 0, "closed"},
 		{"silence", grace + silent, nil, 2*testHeartbeat + testGrace, "expired"},
 		{"silence, grace 0", "?graceMs=0" + silent, nil, 2 * testHeartbeat, "expired"},
-		{"silence in a frame", grace + silent, func(s *speaker) { _, _ = s.conn.Write([]byte{0x81}) }, 2*testHeartbeat + testGrace, "expired"},
+		{"silence in a frame", grace + silent, func(s *speaker) { _, _ = s.Conn.Write([]byte{0x81}) }, 2*testHeartbeat + testGrace, "expired"},
 		{"default grace", "", (*speaker).abort, 2 * time.Second, "expired"},
 	}
 }
@@ -161,11 +161,11 @@ func TestAnyByteCountsAsLife(t *testing.T) {
 		case 1:
 			s.frame(9, []byte("x"))
 		default:
-			if _, err := s.conn.Write([]byte{0x8a}); err != nil { // a frame in single bytes: the rest comes with the next
+			if _, err := s.Conn.Write([]byte{0x8a}); err != nil { // a frame in single bytes: the rest comes with the next
 				t.Fatal(err)
 			}
 			<-beat.C
-			if _, err := s.conn.Write([]byte{0x80, 0, 0, 0, 0}); err != nil {
+			if _, err := s.Conn.Write([]byte{0x80, 0, 0, 0, 0}); err != nil {
 				t.Fatal(err)
 			}
 		}

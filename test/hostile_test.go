@@ -14,6 +14,7 @@ import (
 
 	"vera"
 	"vera/client"
+	"vera/test/lean"
 )
 
 // unharmed runs a table of attacks on a peer of its own, and then holds it to
@@ -152,29 +153,20 @@ func TestCookiesThatWeNeverMadeAreNeverAdopted(t *testing.T) {
 func (s *speaker) closing() vera.CloseCode {
 	s.t.Helper()
 	for {
-		first, err := s.r.ReadByte()
+		first, payload, err := s.Frame()
 		if err != nil {
-			s.t.Errorf("ended without a Close frame: %v", err)
-			return 0
-		}
-		size, err := s.size()
-		payload := make([]byte, size)
-		if err == nil {
-			_, err = io.ReadFull(s.r, payload)
-		}
-		if err != nil {
-			s.t.Errorf("ended within a frame: %v", err)
+			s.t.Errorf("ended without a whole Close frame: %v", err)
 			return 0
 		}
 		if first&15 != 8 {
 			continue
 		}
 		start := time.Now()
-		_, err = io.Copy(io.Discard, s.r) // a reset is an end as well
+		_, err = io.Copy(io.Discard, s.R) // a reset is an end as well
 		if late(start, time.Now(), 2*time.Second) {
 			s.t.Errorf("TCP was open for %v after the Close frame: %v", time.Since(start), err)
 		}
-		if size < 2 {
+		if len(payload) < 2 {
 			return vera.CloseEmpty
 		}
 		return vera.CloseCode(binary.BigEndian.Uint16(payload))
@@ -223,7 +215,7 @@ func TestHostileFramesEndTheConnection(t *testing.T) {
 			t.Run(row.name, func(t *testing.T) {
 				t.Parallel()
 				s := speak(t, p, "")
-				if _, err := s.conn.Write(row.send); err != nil && row.code != vera.ClosePolicy { // which may come before all is sent
+				if _, err := s.Conn.Write(row.send); err != nil && row.code != vera.ClosePolicy { // which may come before all is sent
 					t.Fatal(err)
 				}
 				if code := s.closing(); code != row.code {
@@ -277,10 +269,10 @@ func TestSlowHeadsAndHalfFramesAreCutOff(t *testing.T) {
 			t.Parallel()
 			s := speak(t, p, "?heartbeatMs=600000")
 			start := time.Now()
-			if _, err := s.conn.Write([]byte{0x81, 0xfe, 1, 0}); err != nil {
+			if _, err := s.Conn.Write([]byte{0x81, 0xfe, 1, 0}); err != nil {
 				t.Fatal(err)
 			}
-			_, _ = io.Copy(io.Discard, s.r)                                                                      // until the end, however it comes
+			_, _ = io.Copy(io.Discard, s.R)                                                                      // until the end, however it comes
 			if lasted := time.Since(start); lasted < 10*time.Second || late(start, time.Now(), 12*time.Second) { // two for the Close frame to be answered
 				t.Errorf("half a frame lasted %v, the bound is 10 s", lasted)
 			}
@@ -332,7 +324,7 @@ func TestRequestsBehindTheHandshakeAreTaken(t *testing.T) {
 	if err != nil || response.StatusCode != http.StatusSwitchingProtocols {
 		t.Fatalf("%v %v", response, err)
 	}
-	s := &speaker{t, &lean{conn: conn, r: r}}
+	s := &speaker{t, &lean.Client{Conn: conn, R: r}}
 	if answer := s.hear(); answer.Code != vera.OK || len(answer.Items) != 1 {
 		t.Errorf("answered %s", answer.raw)
 	}

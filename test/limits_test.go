@@ -187,7 +187,7 @@ func TestRequestsBeyondTheRateAreReadLater(t *testing.T) {
 	start := time.Now()
 	go func() {
 		for n := range requests {
-			if err := c.send(fmt.Appendf(nil, `{"rid":%d,"action":"push","path":%q,"data":{"n":%d},"limit":0}`, n, path, n)); err != nil {
+			if err := c.Send(fmt.Appendf(nil, `{"rid":%d,"action":"push","path":%q,"data":{"n":%d},"limit":0}`, n, path, n)); err != nil {
 				t.Error(err)
 				return
 			}

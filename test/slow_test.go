@@ -65,7 +65,7 @@ func TestAClientThatNeverReadsHurtsNobodyAndIsSentAway(t *testing.T) {
 	p, path := startPeer(t), here(t)
 	before := admin(t, p, "process_resident_memory_bytes")
 	deaf := speak(t, p, "?heartbeatMs=600000")
-	if err := errors.Join(deaf.conn.SetDeadline(time.Time{}), deaf.conn.(*net.TCPConn).SetReadBuffer(4096)); err != nil {
+	if err := errors.Join(deaf.Conn.SetDeadline(time.Time{}), deaf.Conn.(*net.TCPConn).SetReadBuffer(4096)); err != nil {
 		t.Fatal(err)
 	}
 	deaf.say(fmt.Sprintf(`{"rid":1,"action":"watch","path":%q}`, path))

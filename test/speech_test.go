@@ -7,12 +7,13 @@ import (
 
 	"vera"
 	"vera/client"
+	"vera/test/lean"
 )
 
 // speaker is a client that sends whatever it is told to, byte for byte.
 type speaker struct {
 	t testing.TB
-	*lean
+	*lean.Client
 }
 
 // reply is any message of a peer, and how it was written.
@@ -34,12 +35,12 @@ type reply struct {
 // speak connects; query is what stands behind /connect.
 func speak(t testing.TB, p *peer, query string) *speaker {
 	t.Helper()
-	c, err := dialLean(p.client, query, 4096)
+	c, err := lean.Dial(p.client, query, 4096)
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { c.conn.Close() })
-	if err := c.conn.SetDeadline(time.Now().Add(2 * patience)); err != nil {
+	t.Cleanup(func() { c.Conn.Close() })
+	if err := c.Conn.SetDeadline(time.Now().Add(2 * patience)); err != nil {
 		t.Fatal(err)
 	}
 	return &speaker{t, c}
@@ -48,7 +49,7 @@ func speak(t testing.TB, p *peer, query string) *speaker {
 // say sends one text message.
 func (s *speaker) say(message string) {
 	s.t.Helper()
-	if err := s.send([]byte(message)); err != nil {
+	if err := s.Send([]byte(message)); err != nil {
 		s.t.Fatalf("say %.100q: %v", message, err)
 	}
 }
@@ -56,7 +57,7 @@ func (s *speaker) say(message string) {
 // hear returns the next message.
 func (s *speaker) hear() reply {
 	s.t.Helper()
-	message, err := s.receive()
+	message, err := s.Receive()
 	if err != nil {
 		s.t.Fatalf("hear: %v", err)
 	}
@@ -78,11 +79,11 @@ func (s *speaker) ask(message string) reply {
 // reply.
 func (s *speaker) tryAsk(message string) (r reply) {
 	s.t.Helper()
-	if err := s.send([]byte(message)); err != nil {
+	if err := s.Send([]byte(message)); err != nil {
 		s.t.Errorf("ask %s: %v", message, err)
 		return r
 	}
-	answer, err := s.receive()
+	answer, err := s.Receive()
 	if err == nil {
 		r.raw = string(answer)
 		err = json.Unmarshal(answer, &r)
