@@ -3,7 +3,7 @@ SHELL := /bin/bash
 GO    ?= go
 FUZZ  ?= 20s
 
-.PHONY: all build check test fuzz soak bench web vet clean
+.PHONY: all build check test fuzz soak bench bench-peers web vet clean
 
 all: build
 
@@ -43,6 +43,10 @@ soak:
 
 bench:
 	$(GO) test -run '^$$' -bench . -benchmem ./raft/... ./actors ./ws .
+
+# Beside etcd and ZooKeeper (apt-get install etcd-server zookeeper), in one run.
+bench-peers:
+	cd test/bench && $(GO) vet ./... && $(GO) run . $(BENCH)
 
 clean:
 	rm -rf bin
