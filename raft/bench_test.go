@@ -1,6 +1,7 @@
 package raft
 
 import (
+	"context"
 	"fmt"
 	"path/filepath"
 	"syscall"
@@ -79,7 +80,7 @@ func processor() time.Duration {
 func BenchmarkOpen(b *testing.B) {
 	o := quick(b, filepath.Join(b.TempDir(), "data"))
 	for b.Loop() {
-		r, err := Open(o)
+		r, err := Open(context.Background(), o)
 		if err != nil {
 			b.Fatal(err)
 		}
@@ -97,7 +98,7 @@ func BenchmarkReplay(b *testing.B) {
 	const entries = 200_000
 	o := quick(b, filepath.Join(b.TempDir(), "data"))
 	o.SnapshotEntries = 1 << 40
-	r, err := Open(o)
+	r, err := Open(context.Background(), o)
 	if err != nil {
 		b.Fatal(err)
 	}
@@ -109,7 +110,7 @@ func BenchmarkReplay(b *testing.B) {
 		b.Fatal(err)
 	}
 	for b.Loop() {
-		r, err := Open(o)
+		r, err := Open(context.Background(), o)
 		if err != nil {
 			b.Fatal(err)
 		}

@@ -2,6 +2,7 @@ package raft
 
 import (
 	"bufio"
+	"context"
 	"fmt"
 	"os"
 	"os/exec"
@@ -22,7 +23,7 @@ const crashPath vera.Path = "/data/crash"
 // victim is a peer in a process of its own that pushes until it is killed, and
 // writes the version of each push that was acknowledged to its output.
 func victim(dir string) {
-	r, err := Open(Options{
+	r, err := Open(context.Background(), Options{
 		Dir: dir, Name: "a", FailoverGrace: time.Hour, Logger: zerolog.New(os.Stderr),
 		SnapshotEntries: 200, SnapshotInterval: 20 * time.Millisecond, TrailingEntries: 100,
 	})

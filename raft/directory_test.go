@@ -2,6 +2,7 @@ package raft
 
 import (
 	"bytes"
+	"context"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -13,7 +14,7 @@ import (
 // names all that an operator needs.
 func refused(t *testing.T, o Options, words ...string) {
 	t.Helper()
-	r, err := Open(o)
+	r, err := Open(context.Background(), o)
 	if err == nil {
 		t.Errorf("opened; want an error with %q", words)
 		if err := r.Close(); err != nil {

@@ -1,6 +1,7 @@
 package raft
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -23,21 +24,25 @@ var (
 // Open opens the data directory of a peer, or makes a new one, and starts
 // Raft. It returns when the log is applied and this start is known to the log:
 // the sessions that the last one left are within their failover grace from
-// then on. An error says what is wrong with the directory and what to do.
-func Open(o Options) (*Raft, error) {
+// then on. In company that needs a majority of the peers, and waits for them
+// until ctx is done. An error says what is wrong and what to do.
+func Open(ctx context.Context, o Options) (*Raft, error) {
 	o.complete()
+	if err := o.check(); err != nil {
+		return nil, err
+	}
 	d, err := openDirectory(o.Dir, o.Name, o.Cluster)
 	if err != nil {
 		return nil, err
 	}
 	r := &Raft{options: o, directory: d, machine: state.New(), stop: make(chan struct{}), changed: make(chan struct{}, 1), log: newQuietLog(o.Logger)}
-	if err := r.open(); err != nil {
+	if err := r.open(ctx); err != nil {
 		return nil, errors.Join(fmt.Errorf("data directory %s: %w", o.Dir, err), r.Close())
 	}
 	return r, nil
 }
 
-func (r *Raft) open() error {
+func (r *Raft) open(ctx context.Context) error {
 	var err error
 	if r.space, err = newSpace(r.directory.measure, r.options.Reserve); err != nil {
 		return err
@@ -58,7 +63,7 @@ func (r *Raft) open() error {
 	if err := r.hraft.ReloadConfig(r.options.reload()); err != nil {
 		return err
 	}
-	if err := r.comeUp(); err != nil {
+	if err := r.comeUp(ctx); err != nil {
 		return err
 	}
 	r.metrics.live.Store(true)
@@ -243,7 +248,7 @@ func (r *Raft) checkMembership() error {
 
 // comeUp tells the log of this start and waits until that, and all before, is
 // applied here.
-func (r *Raft) comeUp() error {
+func (r *Raft) comeUp(ctx context.Context) error {
 	began := time.Now()
 	up := []state.Command{{Kind: state.PeerUp, Grace: r.options.FailoverGrace}}
 	r.proposer.propose(up, func([]state.Reply, error) {})
@@ -256,6 +261,9 @@ func (r *Raft) comeUp() error {
 		err := <-passed
 		if err == nil {
 			break
+		}
+		if ctx.Err() != nil {
+			return fmt.Errorf("the peer did not come up: %w", context.Cause(ctx))
 		}
 		if time.Since(began) > r.options.Start {
 			return fmt.Errorf("the peer did not come up within %v: %w", r.options.Start, err)

@@ -1,6 +1,9 @@
 package raft
 
 import (
+	"errors"
+	"fmt"
+	"net"
 	"time"
 
 	"github.com/hashicorp/go-hclog"
@@ -15,7 +18,22 @@ type Options struct {
 	Name    string    // of the peer: 1 to 255 bytes without spaces
 	Cluster ClusterID // whose data the directory must hold, or will; "": any
 
-	ClientURL, PeerURL string // what others are told; see also Raft.SetClientURL
+	ClientURL string // what others are told; see also Raft.SetClientURL
+
+	// PeerListener is where the other peers speak to this one; Raft closes it.
+	// nil: this peer is alone, and needs nothing of what follows. PeerURL is what
+	// the others are told, https://HOST:PORT; "": the listener's address.
+	PeerListener net.Listener
+	PeerURL      string
+	// Secret is the cluster's, of 16 bytes or more: who knows it may join. Join
+	// are peers to ask, HOST:PORT of their peer listeners, the own one may be
+	// among them. A new directory without Join forms a cluster of its own; with
+	// Expect above 1 a cluster is formed as soon as so many new peers found each
+	// other, which must be more than half of those in Join.
+	Secret   []byte
+	Join     []string
+	Expect   int
+	Observer bool // join without a vote; a peer that has one keeps it
 
 	Logger  zerolog.Logger
 	Metrics prometheus.Registerer // nil: nobody looks
@@ -87,6 +105,38 @@ func (o *Options) complete() {
 		o.Fatal = func(err error) { log.Fatal().Err(err).Msg("this peer ends") }
 	}
 }
+
+const minSecret = 16 // bytes
+
+// check names everything that can't be, at once.
+func (o *Options) check() error {
+	var all []error
+	bad := func(format string, args ...any) { all = append(all, fmt.Errorf(format, args...)) }
+	for _, address := range o.Join {
+		if err := checkAddress(address); err != nil {
+			bad("Join: %w", err)
+		}
+	}
+	if len(o.Secret) > 0 && len(o.Secret) < minSecret {
+		bad("Secret: the cluster's secret has %d bytes; it needs %d or more", len(o.Secret), minSecret)
+	}
+	if o.Expect < 0 {
+		bad("Expect: %d peers can't be expected", o.Expect)
+	}
+	if o.Expect > 1 && 2*o.Expect <= len(o.Join) {
+		bad("Expect: %d of the %d peers to join could be two clusters: expect more than half of them", o.Expect, len(o.Join))
+	}
+	if (len(o.Join) > 0 || o.Expect > 1) && len(o.Secret) == 0 {
+		bad("Secret: who joins a cluster, or forms one with others, must know its secret")
+	}
+	if !o.company() && (len(o.Join) > 0 || o.Expect > 1 || o.Observer) {
+		bad("PeerListener: who joins a cluster, or forms one with others, must be reachable for them")
+	}
+	return errors.Join(all...)
+}
+
+// company says whether there may be other peers.
+func (o *Options) company() bool { return o.PeerListener != nil }
 
 // config is how hashicorp/raft runs.
 func (o *Options) config(id string, log hclog.Logger) *hraft.Config {

@@ -1,6 +1,7 @@
 package raft
 
 import (
+	"context"
 	"fmt"
 	"path/filepath"
 	"testing"
@@ -24,7 +25,7 @@ func quick(t testing.TB, dir string) Options {
 
 func open(t testing.TB, o Options) *Raft {
 	t.Helper()
-	r, err := Open(o)
+	r, err := Open(context.Background(), o)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -51,7 +51,7 @@ func serve(ctx context.Context, c *config, flags *pflag.FlagSet, s streams) erro
 	}
 	p := &peer{config: c, log: log, token: token, metrics: prometheus.NewRegistry(), fatal: make(chan error, 1)}
 	p.metrics.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
-	if err := p.open(); err != nil {
+	if err := p.open(ctx); err != nil {
 		return errors.Join(err, p.close())
 	}
 	following, stop := context.WithCancel(ctx)
@@ -70,7 +70,7 @@ func serve(ctx context.Context, c *config, flags *pflag.FlagSet, s streams) erro
 
 // open opens the listeners, so that a wrong address is told before anything is
 // written, and then the rooms.
-func (p *peer) open() (err error) {
+func (p *peer) open(ctx context.Context) (err error) {
 	c := p.config
 	if p.client, err = net.Listen("tcp", c.clientAddr); err != nil {
 		return addressError("client-addr", err)
@@ -83,7 +83,7 @@ func (p *peer) open() (err error) {
 			return err
 		}
 	}
-	if p.raft, err = raft.Open(raft.Options{
+	if p.raft, err = raft.Open(ctx, raft.Options{
 		Dir: c.dataDir, Name: c.name, ClientURL: p.clientURL(),
 		Logger: p.log, Metrics: p.metrics, Fatal: p.fail,
 		FailoverGrace: c.limits.FailoverGrace, Timeout: c.limits.Leader,
