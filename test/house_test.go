@@ -28,7 +28,8 @@ var mayImport = map[string][]string{
 	"vera":            {},
 	"vera/raft/state": {"vera"},
 	"vera/raft/disk":  {"vera"},
-	"vera/raft":       {"vera", "vera/raft/state", "vera/raft/disk"},
+	"vera/raft/sign":  {},
+	"vera/raft":       {"vera", "vera/raft/state", "vera/raft/disk", "vera/raft/sign"},
 	"vera/actors":     {"vera", "vera/raft/state"},
 	"vera/ws":         {"vera"},
 	"vera/client":     {"vera"},
@@ -45,12 +46,14 @@ var onlyIn = map[string][]string{
 	"github.com/coder/websocket":         {"vera/client", "vera/test"},
 	"github.com/go-json-experiment/json": {"vera"},
 	"github.com/hashicorp/go-hclog":      {"vera/raft"},
+	"github.com/dunglas/httpsfv":         {"vera/raft/sign"},
 }
 
 // neverIn says what a room must do without, in code that is not a test.
 var neverIn = map[string][]string{
 	"vera":            {"time/tzdata", "os", "net", "net/http", "log", "math/rand", "math/rand/v2", "github.com/rs/zerolog"},
 	"vera/raft/state": {"time/tzdata", "os", "net", "net/http", "log", "math/rand", "math/rand/v2", "github.com/rs/zerolog"},
+	"vera/raft/sign":  {"time/tzdata", "os", "net", "log", "math/rand", "math/rand/v2", "crypto/rand", "github.com/rs/zerolog"},
 	"vera/actors":     {"net", "net/http"},
 }
 
