@@ -10,13 +10,20 @@ import (
 // addresses are those in use, with ports that were picked.
 type addresses struct {
 	Client string `json:"client"`
+	Peer   string `json:"peer,omitempty"` // none: it is alone
 	Admin  string `json:"admin"`
 }
+
+// listeningMessage is the log's, when a peer serves.
+const listeningMessage = "listening"
 
 // announce tells scripts and people where the peer listens: a file, a log
 // line, and what to do next.
 func (p *peer) announce(s streams) error {
-	a := addresses{p.client.Addr().String(), p.admin.Addr().String()}
+	a := addresses{Client: p.client.Addr().String(), Admin: p.admin.Addr().String()}
+	if p.peers != nil {
+		a.Peer = p.peers.Addr().String()
+	}
 	text, err := json.Marshal(a)
 	if err != nil {
 		return err
@@ -24,7 +31,11 @@ func (p *peer) announce(s streams) error {
 	if err := replaceFile(p.addressesPath(), append(text, '\n')); err != nil {
 		return err
 	}
-	p.log.Info().Str("client", a.Client).Str("admin", a.Admin).Str("name", p.config.name).Msg("listening")
+	line := p.log.Info().Str("client", a.Client).Str("admin", a.Admin).Str("name", p.config.name)
+	if a.Peer != "" {
+		line.Str("peer", a.Peer)
+	}
+	line.Msg(listeningMessage)
 	_, err = fmt.Fprint(s.out, p.greeting())
 	return err
 }

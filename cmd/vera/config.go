@@ -31,8 +31,10 @@ type config struct {
 	logLevel, logFormat            string
 	drain                          time.Duration
 	limits                         vera.Limits
+	cluster
 
-	wrong []error // with values that were given
+	adminToken string  // of adminTokenFile
+	wrong      []error // with values that were given
 }
 
 // group is a heading of the help and the flags under it.
@@ -40,6 +42,12 @@ type group struct {
 	title string
 	flags *pflag.FlagSet
 }
+
+// The groups that `vera --help` leaves to `vera serve --help`.
+const (
+	limitsTitle = "Limits"
+	raftTitle   = "Raft's times"
+)
 
 // descriptors is how many files this process may open.
 func descriptors() int {
@@ -60,9 +68,11 @@ func (c *config) groups() []group {
 	return []group{
 		{"Identity and data", c.identityFlags()},
 		{"Listeners", c.listenerFlags()},
+		{"Cluster", c.clusterFlags()},
 		{"Who may connect, and how", c.accessFlags()},
 		{"Time", c.timeFlags()},
-		{"Limits", c.limitFlags()},
+		{limitsTitle, c.limitFlags()},
+		{raftTitle, c.raftFlags()},
 		{"Logs", c.logFlags()},
 	}
 }
@@ -104,10 +114,8 @@ func (c *config) timeFlags() *pflag.FlagSet {
 	f := pflag.NewFlagSet("time", pflag.ContinueOnError)
 	l := &c.limits
 	f.DurationVar(&l.DefaultGrace, "grace", l.DefaultGrace, "a lost session's time to come back, when its client names none")
-	f.DurationVar(&l.Grace, "max-grace", l.Grace, "the longest grace that a client may choose")
 	f.DurationVar(&l.FailoverGrace, "failover-grace", l.FailoverGrace, "for sessions whose peer died")
 	f.DurationVar(&l.Heartbeat, "heartbeat", l.Heartbeat, "ping after this much silence; lost after twice that")
-	f.DurationVar(&l.MinHeartbeat, "min-heartbeat", l.MinHeartbeat, "the shortest that a client may choose")
 	f.DurationVar(&c.drain, "drain", 10*time.Second, "on SIGTERM, send sockets away over this time")
 	return f
 }
@@ -123,7 +131,9 @@ func (c *config) limitFlags() *pflag.FlagSet {
 	f.DurationVar(&l.Leader, "max-leader-time", l.Leader, "for a request without a leader, or an index to come")
 	f.DurationVar(&l.Wait, "max-wait", l.Wait, "of a long poll")
 	f.DurationVar(&l.Stuck, "max-stuck", l.Stuck, "without progress on a socket with something to write")
-	f.DurationVar(&l.MaxHeartbeat, "max-heartbeat", l.MaxHeartbeat, "the longest that a client may choose")
+	f.DurationVar(&l.Grace, "max-grace", l.Grace, "the longest grace that a client may choose")
+	f.DurationVar(&l.MinHeartbeat, "min-heartbeat", l.MinHeartbeat, "the shortest heartbeat that a client may choose")
+	f.DurationVar(&l.MaxHeartbeat, "max-heartbeat", l.MaxHeartbeat, "the longest")
 	return f
 }
 
@@ -182,16 +192,20 @@ func (c *config) check() error {
 	errs = append(errs, c.checkTimes()...)
 	errs = append(errs, c.checkNames()...)
 	errs = append(errs, c.checkAccess()...)
+	errs = append(errs, c.checkCluster()...)
 	return errors.Join(errs...)
 }
 
-func (c *config) checkTimes() (errs []error) {
+// span is the value of a flag that is a time, and its range.
+type span struct {
+	name          string
+	value         time.Duration
+	least, atMost time.Duration
+}
+
+func (c *config) checkTimes() []error {
 	l := &c.limits
-	ranges := []struct {
-		name          string
-		value         time.Duration
-		least, atMost time.Duration
-	}{
+	return outside([]span{
 		{"max-grace", l.Grace, 0, 24 * time.Hour},
 		{"grace", l.DefaultGrace, 0, l.Grace},
 		{"failover-grace", l.FailoverGrace, 0, 24 * time.Hour},
@@ -204,13 +218,17 @@ func (c *config) checkTimes() (errs []error) {
 		{"max-leader-time", l.Leader, 100 * time.Millisecond, 10 * time.Minute},
 		{"max-wait", l.Wait, 0, time.Hour},
 		{"max-stuck", l.Stuck, time.Second, time.Hour},
-	}
-	for _, r := range ranges {
-		if r.value < r.least || r.value > r.atMost {
-			errs = append(errs, fmt.Errorf("--%s is %s, outside %s … %s", r.name, r.value, r.least, r.atMost))
+	})
+}
+
+// outside names the times that are out of their range.
+func outside(spans []span) (errs []error) {
+	for _, s := range spans {
+		if s.value < s.least || s.value > s.atMost {
+			errs = append(errs, fmt.Errorf("--%s is %s, outside %s … %s", s.name, s.value, s.least, s.atMost))
 		}
-		if r.value%time.Millisecond != 0 {
-			errs = append(errs, fmt.Errorf("--%s is %s, not a whole number of milliseconds", r.name, r.value))
+		if s.value%time.Millisecond != 0 {
+			errs = append(errs, fmt.Errorf("--%s is %s, not a whole number of milliseconds", s.name, s.value))
 		}
 	}
 	return errs

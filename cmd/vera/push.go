@@ -18,7 +18,7 @@ import (
 
 // pushCommand pushes an item and holds it until it is interrupted.
 func pushCommand(s streams) *cobra.Command {
-	cmd := &cobra.Command{Use: "push PATH JSON|-", Short: "push an item and hold it until interrupted", Args: arguments("PATH", "JSON|-")}
+	cmd := &cobra.Command{Use: "push PATH JSON|-", Short: "push an item, hold it until interrupted", Args: arguments("PATH", "JSON|-")}
 	server := serverFlag(cmd.Flags())
 	grace := cmd.Flags().Duration("grace", 0, "how long the item outlives a lost connection (default: as the server has it)")
 	once := cmd.Flags().String("once", "", "the push happens at most once under this word; a random one when none is given")

@@ -1,8 +1,10 @@
 package main
 
 import (
+	"cmp"
 	"fmt"
 	"os"
+	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -26,8 +28,13 @@ func rootCommand(s streams) *cobra.Command {
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usageError{err} })
 	addFlags(root.Flags(), c)
 	root.SetHelpFunc(func(cmd *cobra.Command, _ []string) { fmt.Fprint(s.out, rootHelp(cmd)) })
-	root.AddCommand(serveCommand(s), getCommand(s), pushCommand(s), watchCommand(s), versionCommand(s))
+	root.AddCommand(serveCommand(s), getCommand(s), pushCommand(s), watchCommand(s),
+		devCommand(s), peersCommand(s), snapshotCommand(s), secretCommand(s), versionCommand(s))
+	root.InitDefaultCompletionCmd()
 	for _, sub := range root.Commands() {
+		if sub.Name() == "completion" {
+			sub.Short = "have your shell complete commands"
+		}
 		if sub.Name() != "serve" {
 			sub.SetHelpFunc(commandHelp(s))
 		}
@@ -67,21 +74,33 @@ func addFlags(flags *pflag.FlagSet, c *config) {
 func rootHelp(root *cobra.Command) string {
 	var b strings.Builder
 	b.WriteString("vera: a coordination service whose protocol is the web\n\nCommands\n")
-	for _, sub := range root.Commands() {
-		if sub.IsAvailableCommand() {
-			fmt.Fprintf(&b, "  %-10s %s\n", sub.Name(), sub.Short)
-		}
-	}
+	b.WriteString(twoColumns(root.Commands()))
 	b.WriteString(serveHelp(false))
-	b.WriteString("\nLimits: vera serve --help. Every flag is also VERA_FLAG_NAME and a key of --config.\n")
+	b.WriteString("\nLimits and Raft's times: vera serve --help. Every flag is also VERA_FLAG_NAME and a key of --config.\n")
 	return b.String()
 }
 
-// serveHelp lists the flags of a peer by purpose, a line each.
-func serveHelp(limits bool) string {
+// twoColumns lists commands, to be read down the left column first.
+func twoColumns(all []*cobra.Command) string {
+	all = slices.DeleteFunc(slices.Clone(all), func(c *cobra.Command) bool { return !c.IsAvailableCommand() })
+	var b strings.Builder
+	half := (len(all) + 1) / 2
+	for i, left := range all[:half] {
+		line := fmt.Sprintf("  %-10s %-42s", left.Name(), left.Short)
+		if half+i < len(all) {
+			line += fmt.Sprintf("%-10s %s", all[half+i].Name(), all[half+i].Short)
+		}
+		b.WriteString(strings.TrimRight(line, " ") + "\n")
+	}
+	return b.String()
+}
+
+// serveHelp lists the flags of a peer by purpose, a line each; those of limits
+// and of Raft only when all are wanted.
+func serveHelp(all bool) string {
 	var b strings.Builder
 	for _, g := range defaultConfig().groups() {
-		if g.title == "Limits" && !limits {
+		if (g.title == limitsTitle || g.title == raftTitle) && !all {
 			continue
 		}
 		fmt.Fprintf(&b, "\n%s\n", g.title)
@@ -97,10 +116,16 @@ func serveHelp(limits bool) string {
 	return b.String()
 }
 
-// commandHelp prints a subcommand's use and its own flags.
+// commandHelp prints a subcommand's use, what is below it, and its flags.
 func commandHelp(s streams) func(*cobra.Command, []string) {
 	return func(cmd *cobra.Command, _ []string) {
-		fmt.Fprintf(s.out, "%s\n\nUsage: %s\n\n%s", cmd.Short, cmd.UseLine(), cmd.LocalFlags().FlagUsages())
+		fmt.Fprintf(s.out, "%s\n\nUsage: %s\n", cmp.Or(cmd.Long, cmd.Short), cmd.UseLine())
+		for _, sub := range cmd.Commands() {
+			if sub.IsAvailableCommand() {
+				fmt.Fprintf(s.out, "  %-20s %s\n", sub.Use, sub.Short)
+			}
+		}
+		fmt.Fprintf(s.out, "\n%s%s", cmd.LocalFlags().FlagUsages(), cmd.InheritedFlags().FlagUsages())
 	}
 }
 

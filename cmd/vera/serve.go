@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -25,10 +26,10 @@ type peer struct {
 	config  *config
 	log     zerolog.Logger
 	metrics *prometheus.Registry
-	token   string     // of the admin listener
 	fatal   chan error // what ends the process; the first one counts
 
 	client, admin net.Listener
+	peers         net.Listener // nil: this peer is alone
 	certificate   *certificate
 	raft          *raft.Raft
 	actors        *actors.System
@@ -38,18 +39,14 @@ type peer struct {
 // serve runs one peer until ctx is done, and then sends its clients away. The
 // error says what ended it otherwise.
 func serve(ctx context.Context, c *config, flags *pflag.FlagSet, s streams) error {
-	if err := errors.Join(fill(flags, os.LookupEnv), c.check()); err != nil {
+	if err := errors.Join(fill(flags, os.LookupEnv), c.check(), c.readSecrets()); err != nil {
 		return usageError{err}
-	}
-	token, err := readSecret(c.adminTokenFile)
-	if err != nil {
-		return fmt.Errorf("--admin-token-file: %w", err)
 	}
 	log, err := newLogger(s.err, c.logLevel, c.logFormat)
 	if err != nil {
 		return err
 	}
-	p := &peer{config: c, log: log, token: token, metrics: prometheus.NewRegistry(), fatal: make(chan error, 1)}
+	p := &peer{config: c, log: log, metrics: prometheus.NewRegistry(), fatal: make(chan error, 1)}
 	p.metrics.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	if err := p.open(ctx); err != nil {
 		return errors.Join(err, p.close())
@@ -77,6 +74,11 @@ func (p *peer) open(ctx context.Context) (err error) {
 	}
 	if p.admin, err = net.Listen("tcp", c.adminAddr); err != nil {
 		return addressError("admin-addr", err)
+	}
+	if c.clustered() {
+		if p.peers, err = net.Listen("tcp", cmp.Or(c.peerAddr, defaultPeerAddr)); err != nil {
+			return addressError("peer-addr", err)
+		}
 	}
 	if c.tlsCert != "" {
 		if p.certificate, err = loadCertificate(c.tlsCert, c.tlsKey, p.log); err != nil {
@@ -150,7 +152,7 @@ func (p *peer) close() error {
 	if p.raft != nil {
 		errs = append(errs, p.raft.Close())
 	}
-	for _, l := range []net.Listener{p.client, p.admin} {
+	for _, l := range []net.Listener{p.client, p.admin, p.peers} {
 		if l != nil {
 			if err := l.Close(); !errors.Is(err, net.ErrClosed) {
 				errs = append(errs, err)
@@ -169,7 +171,7 @@ func (p *peer) clientURL() string {
 	if p.config.tlsCert != "" {
 		scheme = "https://"
 	}
-	return scheme + p.client.Addr().String()
+	return scheme + p.config.reached(p.client.Addr())
 }
 
 // adminURL is where the operator reaches it.

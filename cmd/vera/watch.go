@@ -14,7 +14,7 @@ import (
 // watchCommand tells of every change of a list, one JSON line a notification,
 // the first one with the list as it is.
 func watchCommand(s streams) *cobra.Command {
-	cmd := &cobra.Command{Use: "watch PATH", Short: "tell of every change of a list, a JSON line each", Args: arguments("PATH")}
+	cmd := &cobra.Command{Use: "watch PATH", Short: "tell of every change of a list", Long: "tell of every change of a list, a JSON line each", Args: arguments("PATH")}
 	server := serverFlag(cmd.Flags())
 	limit := cmd.Flags().Int("limit", -1, "watch the first n items only (1: the head); -1: all")
 	changes := cmd.Flags().Bool("changes", false, "print only what changed, not the whole list")
