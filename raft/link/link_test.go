@@ -149,7 +149,9 @@ func TestCall(t *testing.T) {
 
 func TestCallTellsTheOthersError(t *testing.T) {
 	a, b := two(t)
-	b.answer = func(context.Context, Caller, string, []byte) ([]byte, error) { return nil, errors.New("the name is\ntaken") }
+	b.answer = func(context.Context, Caller, string, []byte) ([]byte, error) {
+		return nil, errors.New("the name is\ntaken")
+	}
 	_, err := a.Call(within(t), b.host, b.KeyID(), "join", nil)
 	refused, ok := errors.AsType[*Refused](err)
 	if !ok || refused.Status != http.StatusUnprocessableEntity || refused.Message != "the name is taken" {
