@@ -3,7 +3,7 @@ SHELL := /bin/bash
 GO    ?= go
 FUZZ  ?= 20s
 
-.PHONY: all build check test fuzz soak bench bench-peers web vet clean
+.PHONY: all build check test fuzz soak bench bench-peers web net vet clean
 
 all: build
 
@@ -12,7 +12,7 @@ build:
 
 # Five minutes: everything but the tests of the real binary.
 check: vet
-	$(GO) test -race -short $$($(GO) list ./... | grep -v '^vera/test$$')
+	$(GO) test -race -short $$($(GO) list ./... | grep -v '^vera/test\(/cluster\|/faults\|$$\)')
 	$(GO) test -run '^TestHouse' ./test
 
 vet:
@@ -20,14 +20,18 @@ vet:
 	$(GO) vet ./...
 
 # Everything, with what it needs installed first.
-test: vet web
-	$(GO) test -race -timeout 15m $$($(GO) list ./... | grep -v '^vera/test$$')
-	$(GO) test -timeout 20m ./test
+test: vet web net
+	$(GO) test -race -timeout 15m $$($(GO) list ./... | grep -v '^vera/test\(/cluster\|/faults\|$$\)')
+	$(GO) test -timeout 20m ./test ./test/cluster ./test/faults
 
 # What the browser and Node tests need. Where it cannot be installed their
 # tests say so and skip, except in CI, where they fail.
 web:
 	@.ci/web
+
+# What the tests of partitions and sick disks need; skipped likewise.
+net:
+	@.ci/net
 
 # Each fuzzer for $(FUZZ).
 fuzz:
