@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -49,7 +50,7 @@ type directory struct {
 	identity
 	files
 	path   string
-	claim  *os.File
+	claim  io.Closer
 	cookie []byte
 }
 
@@ -66,6 +67,22 @@ type files interface {
 	write(name string, content []byte) error
 	// measure returns how many bytes of the disk are free, and all it has.
 	measure() (free, size uint64, err error)
+}
+
+// openDirectory opens the data directory, or the disk in Memory.
+func (o *Options) openDirectory() (*directory, error) {
+	if o.Memory == nil {
+		return openDirectory(o.Dir, o.Name, o.Cluster)
+	}
+	disk, err := o.Memory.disk(o.Name).claim()
+	if err != nil {
+		return nil, err
+	}
+	d := &directory{files: disk, path: o.Name, claim: disk}
+	if err := d.load(o.Name, o.Cluster); err != nil {
+		return nil, errors.Join(fmt.Errorf("disk of %s: %w", o.Name, err), d.release())
+	}
+	return d, nil
 }
 
 // openDirectory claims a data directory and reads whose it is, or makes a new

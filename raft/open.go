@@ -31,7 +31,7 @@ func Open(ctx context.Context, o Options) (*Raft, error) {
 	if err := o.check(); err != nil {
 		return nil, err
 	}
-	d, err := openDirectory(o.Dir, o.Name, o.Cluster)
+	d, err := o.openDirectory()
 	if err != nil {
 		return nil, err
 	}
@@ -77,6 +77,8 @@ func (r *Raft) openStores() error {
 	var opened stores
 	if m := r.options.memory; m != nil {
 		opened, r.snapshots = m.stores, &snapshots{SnapshotStore: m.snapshots}
+	} else if kept, in := r.directory.files.(*memoryStores); in {
+		opened, r.snapshots = kept, &snapshots{SnapshotStore: kept}
 	} else {
 		log, err := disk.Open(r.directory.file(logDir), disk.Options{Synced: r.metrics.synced, Cut: r.cut})
 		if err != nil {
@@ -193,14 +195,6 @@ func (r *Raft) wire() {
 	}
 }
 
-// enter gives entries to hashicorp/raft, if this peer leads.
-func (r *Raft) enter(entries [][]byte) error {
-	for _, entry := range entries {
-		r.hraft.Apply(entry, 0)
-	}
-	return nil
-}
-
 // startRaft starts hashicorp/raft, which panics where it cannot write.
 func (r *Raft) startRaft() (err error) {
 	defer func() {
@@ -212,8 +206,7 @@ func (r *Raft) startRaft() (err error) {
 	config := r.options.config(r.directory.RaftID, r.log)
 	leads := make(chan bool, 16)
 	config.NotifyCh, r.leads = leads, leads
-	_, transport := hraft.NewInmemTransport(hraft.ServerAddress(r.raftID()))
-	started, err := hraft.NewRaft(config, r.fsm, r.guard, r.guard, r.snapshots, transport)
+	started, err := hraft.NewRaft(config, r.fsm, r.guard, r.guard, r.snapshots, r.connect())
 	if started != nil {
 		r.hraft = started
 	}
@@ -226,7 +219,11 @@ func (r *Raft) startRaft() (err error) {
 	if err != nil {
 		return err
 	}
-	return r.checkMembership()
+	if err := r.checkMembership(); err != nil {
+		return err
+	}
+	r.listen()
+	return nil
 }
 
 // checkMembership refuses a log that is not this peer's.

@@ -68,6 +68,10 @@ type Options struct {
 	// 2 s. Suspect leaves room for an election between two pulses.
 	Pulse, Suspect, Gone time.Duration
 
+	// Memory has the peer use the disk of its name there, and that network,
+	// instead of Dir and PeerListener: for tests.
+	Memory *Memory
+
 	memory *memory // tests keep log and snapshots in memory
 }
 

@@ -22,6 +22,9 @@ type Raft struct {
 	snapshots   *snapshots
 	incarnation uint64
 	hraft       *hraft.Raft
+	network     network    // nil: this peer is alone
+	transport   *transport // nil: alone
+	handOver    *handOver
 	leads       <-chan bool   // hashicorp/raft tells when this peer begins and ceases to lead
 	changed     chan struct{} // of capacity 1: the leader is another, or none
 
@@ -115,6 +118,9 @@ func (r *Raft) Close() error {
 		}
 		if r.hraft != nil {
 			all = append(all, r.hraft.Shutdown().Error())
+		}
+		if r.network != nil {
+			all = append(all, r.network.close())
 		}
 		r.running.Wait()
 		if r.proposer != nil {

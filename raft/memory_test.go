@@ -1,0 +1,127 @@
+package raft
+
+import (
+	"context"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/rs/zerolog"
+
+	"vera"
+)
+
+// cluster is peers in one Memory, in a bubble of fake time.
+type cluster struct {
+	*Memory
+	t     testing.TB
+	names []string
+	peers map[string]*Raft
+}
+
+// newCluster opens peers with these names.
+func newCluster(t testing.TB, names ...string) *cluster {
+	t.Helper()
+	c := &cluster{Memory: NewMemory(), t: t, names: names, peers: map[string]*Raft{}}
+	if err := c.Form(names...); err != nil {
+		t.Fatal(err)
+	}
+	c.open(names...)
+	return c
+}
+
+// open opens peers at the same time, since each needs others.
+func (c *cluster) open(names ...string) {
+	c.t.Helper()
+	var (
+		opening sync.WaitGroup
+		mu      sync.Mutex
+	)
+	for _, name := range names {
+		opening.Go(func() {
+			r, err := Open(context.Background(), Options{
+				Name: name, Memory: c.Memory, FailoverGrace: 10 * time.Second,
+				Logger: zerolog.Nop(), Fatal: func(error) {},
+			})
+			if err != nil {
+				c.t.Errorf("open %s: %v", name, err)
+				return
+			}
+			mu.Lock()
+			defer mu.Unlock()
+			c.peers[name] = r
+		})
+	}
+	opening.Wait()
+	if c.t.Failed() {
+		c.t.FailNow()
+	}
+}
+
+func (c *cluster) close() {
+	for name, r := range c.peers {
+		if err := r.Close(); err != nil {
+			c.t.Errorf("close %s: %v", name, err)
+		}
+	}
+}
+
+// crash kills a peer and stops what is left of it.
+func (c *cluster) crash(name string) {
+	c.Crash(name)
+	_ = c.peers[name].Close()
+	delete(c.peers, name)
+}
+
+// leader waits until the peers that run agree on a leader, and returns its name.
+func (c *cluster) leader(among ...string) string {
+	c.t.Helper()
+	for range 600 {
+		names := map[string]bool{}
+		for _, name := range among {
+			names[c.peers[name].Status().Leader] = true
+		}
+		for name := range names {
+			if r := c.peers[name]; len(names) == 1 && r != nil && r.Leading() {
+				return name
+			}
+		}
+		advance(10 * time.Millisecond)
+	}
+	c.t.Fatal("no leader within 6 s")
+	return ""
+}
+
+func TestThreePeersInMemoryAgree(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := newCluster(t, "a", "b", "c")
+		defer c.close()
+		for _, name := range c.names {
+			r := c.peers[name]
+			id, life := session(t, r, name)
+			reply := propose(t, r, push(id, life, "/data/x", 1))[0]
+			if reply.Code != vera.OK {
+				t.Fatalf("%s: %+v", name, reply)
+			}
+		}
+		leader := c.leader(c.names...)
+		c.crash(leader)
+		began := time.Now()
+		for name, r := range c.peers {
+			id, life := session(t, r, name)
+			propose(t, r, push(id, life, "/data/x", 2))
+		}
+		if took := time.Since(began); took > 2*time.Second {
+			t.Errorf("without the leader a push took %v", took)
+		}
+		c.open(leader)
+		barrier(t, c.peers[leader])
+		for _, r := range c.peers {
+			l, _ := r.Machine().List("/data/x")
+			if l.Len() != 5 {
+				t.Errorf("%s has %d items, not 5", r.Name(), l.Len())
+			}
+		}
+	})
+}
