@@ -99,22 +99,23 @@ func (w *world) attachment(grace time.Duration) Attachment {
 	return Attachment{w.header.peer, w.header.incarnation, grace}
 }
 
-// attach adds the batch's peer to a session, or takes its word anew. An open
-// doubt stays open: it may be about another client than the one that came.
+// attach adds the batch's peer to a session, or takes its word anew: a longer
+// grace, never a shorter one. An open doubt stays open: it may be about another
+// client than the one that came.
 func (w *world) attach(s *session, grace time.Duration) Reply {
 	f := w.draftFacts(s)
 	place, found := f.attachment(w.header.peer)
 	if !found {
 		f.attachments = slices.Insert(f.attachments, place, Attachment{})
 	}
-	f.attachments[place] = w.attachment(grace)
+	f.attachments[place] = w.attachment(max(grace, f.attachments[place].Grace))
 	w.tell(s, SessionChange{What: Attached, Grace: grace})
 	return Reply{Code: vera.OK, Life: f.life, Resumed: true}
 }
 
 func (w *world) detach(s *session, c *Command) Reply {
 	if place, found := s.newest().facts.attachment(w.header.peer); found {
-		w.part(s, place, c.Grace, c.Clean)
+		w.part(s, place, max(c.Grace, s.newest().facts.attachments[place].Grace), c.Clean)
 	}
 	return Reply{Code: vera.OK}
 }
@@ -122,13 +123,17 @@ func (w *world) detach(s *session, c *Command) Reply {
 // part takes an attachment away. A client that was lost opens a doubt, or
 // makes the open one last anew; whoever leaves last on purpose while there is
 // one leaves it behind. Without any doubt the session ends with its last
-// attachment.
+// attachment. Whoever leaves on purpose while others stay leaves them his
+// grace, since his client may stand on it: of several the largest counts.
 func (w *world) part(s *session, place int, grace time.Duration, clean bool) {
 	f := w.draftFacts(s)
 	f.attachments = slices.Delete(f.attachments, place, place+1)
 	last := len(f.attachments) == 0
 	switch {
 	case clean && !last:
+		for i := range f.attachments {
+			f.attachments[i].Grace = max(f.attachments[i].Grace, grace)
+		}
 	case clean && f.since == 0:
 		w.finish(s, vera.Closed)
 	case max(f.doubt, grace) > 0:

@@ -61,8 +61,8 @@ type Command struct {
 	Items bool // Watch: tell all items
 
 	// Grace travels in whole milliseconds, rounded up. Open, Attach: how long
-	// the session outlives this attachment's loss. Detach: how long it outlives
-	// it now. PeerUp, PeerGone: the least for those whose peer was lost.
+	// the session outlives this attachment's loss. Detach: the least that it
+	// outlives it now. PeerUp, PeerGone: the least for those whose peer was lost.
 	Grace time.Duration
 
 	Clean  bool        // Detach: the last client there closed on purpose

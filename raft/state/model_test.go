@@ -176,14 +176,22 @@ func (m *model) obey(o *mOutput, b Batch, c Command) mReply {
 	case Detach:
 		for _, a := range s.attached {
 			if a.Peer == b.Peer {
-				m.part(o, s, b.Peer, c.Grace, c.Clean)
+				m.part(o, s, b.Peer, max(c.Grace, a.Grace), c.Clean)
 				break
 			}
 		}
-	case Watch:
-		return mReply{code: s.watch(c)}
-	case Unwatch:
-		s.watches = slices.DeleteFunc(s.watches, func(w vera.Watched) bool { return w.Path == c.Path })
+	case Watch, Unwatch:
+		before, code := slices.Clone(s.watches), vera.OK
+		if c.Kind == Watch {
+			code = s.watch(c)
+		} else {
+			s.watches = slices.DeleteFunc(s.watches, func(w vera.Watched) bool { return w.Path == c.Path })
+		}
+		elsewhere := slices.ContainsFunc(s.attached, func(a Attachment) bool { return a.Peer != b.Peer })
+		if elsewhere && !slices.Equal(before, s.watches) {
+			o.sessions = append(o.sessions, SessionChange{Session: s.id, Life: s.life, What: Rewatched})
+		}
+		return mReply{code: code}
 	case End:
 		m.finish(o, s, c.Reason)
 	case Expire:
@@ -298,8 +306,14 @@ func (m *model) open(o *mOutput, b Batch, c Command) mReply {
 }
 
 func (m *model) attach(o *mOutput, b Batch, s *mSession, grace time.Duration) mReply {
+	longest := grace
+	for _, a := range s.attached {
+		if a.Peer == b.Peer {
+			longest = max(longest, a.Grace)
+		}
+	}
 	s.attached = slices.DeleteFunc(s.attached, func(a Attachment) bool { return a.Peer == b.Peer })
-	s.attached = append(s.attached, Attachment{b.Peer, b.Incarnation, grace})
+	s.attached = append(s.attached, Attachment{b.Peer, b.Incarnation, longest})
 	o.sessions = append(o.sessions, SessionChange{Session: s.id, Life: s.life, What: Attached, Grace: grace})
 	return mReply{code: vera.OK, life: s.life, resumed: true}
 }
@@ -327,6 +341,9 @@ func (m *model) lose(o *mOutput, id PeerID, least time.Duration) {
 func (m *model) part(o *mOutput, s *mSession, id PeerID, grace time.Duration, clean bool) {
 	s.attached = slices.DeleteFunc(s.attached, func(a Attachment) bool { return a.Peer == id })
 	if clean && len(s.attached) > 0 {
+		for i := range s.attached {
+			s.attached[i].Grace = max(s.attached[i].Grace, grace)
+		}
 		return
 	}
 	if clean && s.since == 0 {

@@ -321,7 +321,7 @@ func showDiff(c Change) string {
 }
 
 func showEvent(c SessionChange) string {
-	what := [...]string{"", "opened", "attached", "detached", "over"}[c.What]
+	what := [...]string{"", "opened", "attached", "detached", "over", "rewatched"}[c.What]
 	text := fmt.Sprintf("session %c@%d %s", c.Session[0], c.Life, what)
 	if c.Since != 0 {
 		text += fmt.Sprintf(" since=%d", c.Since)
