@@ -44,6 +44,7 @@ func (s *session) admit() {
 			s.begin(c, s.watches[i].Watched, nil)
 		}
 	}
+	s.worry()
 }
 
 // depart takes note of a connection that is gone.

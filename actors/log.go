@@ -20,9 +20,10 @@ type Log[F Feed] interface {
 type journal interface {
 	// Machine is the state that this peer has applied, to be read.
 	Machine() *state.Machine
-	// Peer and Incarnation name this peer's attachments.
+	// Peer names this peer's attachments. They are of its present incarnation:
+	// when the log declares that one gone, they are taken away, and what is
+	// proposed after that is of the next.
 	Peer() state.PeerID
-	Incarnation() uint64
 	// Propose puts commands into the log, in order and behind those of earlier
 	// calls. done is called once, after this peer has applied all of them, with
 	// one reply each; or with an error, and then a reply without a code is of a

@@ -22,7 +22,7 @@ type manager struct {
 	ticking atomic.Bool
 	tick    tick
 
-	suspended bool
+	suspended atomic.Bool    // the majority is out of touch; sessions read it
 	outputs   []state.Output // scratch
 }
 
@@ -53,7 +53,7 @@ func (g *manager) settle() {}
 func (g *manager) reborn(message) {}
 
 func (g *manager) describe() any {
-	return map[string]any{"read": g.read, "suspended": g.suspended}
+	return map[string]any{"read": g.read, "suspended": g.suspended.Load()}
 }
 
 // readOn passes on what the feed has, in the log's order: one message for each
@@ -121,9 +121,10 @@ func (g *manager) pass(outputs []state.Output) {
 // look sees whether the majority is in touch, and turns the shards' wheels.
 func (g *manager) look() {
 	status := g.system.log.Status()
-	suspended := status.Suspended || g.suspended && status.Applied < status.Committed
-	if suspended != g.suspended {
-		g.suspended = suspended
+	was := g.suspended.Load()
+	suspended := status.Suspended || was && status.Applied < status.Committed
+	if suspended != was {
+		g.suspended.Store(suspended)
 		for _, d := range g.system.shards {
 			d.box.post(&doubt{suspended: suspended})
 		}
@@ -147,14 +148,21 @@ func (g *manager) ticked() {
 	}
 }
 
-// attached says whether the log counts this peer among a session's.
-func (y *System) attached(s *state.Session) bool {
+// attachment returns this peer's part in a session. The machine has those of
+// a peer's present incarnation only.
+func (y *System) attachment(s *state.Session) (a state.Attachment, attached bool) {
 	for _, a := range s.Attachments() {
-		if a.Peer == y.log.Peer() && a.Incarnation == y.log.Incarnation() {
-			return true
+		if a.Peer == y.log.Peer() {
+			return a, true
 		}
 	}
-	return false
+	return a, false
+}
+
+// attached says whether the log counts this peer among a session's.
+func (y *System) attached(s *state.Session) bool {
+	_, attached := y.attachment(s)
+	return attached
 }
 
 // list is a list as this peer has it, and the index at which it is so.

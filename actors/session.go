@@ -22,8 +22,8 @@ type session struct {
 	shard  *shard
 	id     vera.SessionID
 
-	granted atomic.Int64 // the grace that safeMs may stand on, in ns; connections read it
-	grace   atomic.Int64 // the largest grace that any connection asked for
+	free  atomic.Int64 // the grace that safeMs may stand on while the log knows nothing of the session, in ns; connections read it
+	grace atomic.Int64 // the largest grace that any connection asked for
 
 	routed uint64 // arrivals sent here; the shard's
 
@@ -37,6 +37,8 @@ type session struct {
 	watches     []watched
 	gone        []vera.Path     // watches that the log still has
 	recording   int             // commands of watches under way
+	stale       bool            // another peer changed the watches meanwhile
+	doubting    bool            // the connections were told of a doubt
 	failures    []time.Duration // when it failed last; the supervisor's
 }
 
@@ -191,6 +193,7 @@ func (s *session) stepped(m *step) {
 		s.end(vera.Closed)
 	}
 	s.found = 0
+	s.compare()
 	s.turn()
 }
 
@@ -222,6 +225,7 @@ func (s *session) achieved(m *step) {
 		known := s.life == m.reply.Life
 		s.life, s.held = m.reply.Life, m.what.Grace
 		s.promise()
+		s.relieve()
 		s.proceed()
 		s.remember(!known && m.reply.Resumed)
 	case state.Detach:
@@ -233,14 +237,14 @@ func (s *session) achieved(m *step) {
 	}
 }
 
-// promise is what pings may rely on: the grace in the log, or, while nothing
-// is there to be lost, the one that will be.
+// promise is what pings may rely on while nothing is there to be lost: the
+// grace that will be.
 func (s *session) promise() {
 	if s.life == 0 {
-		s.granted.Store(s.grace.Load())
+		s.free.Store(s.grace.Load())
 		return
 	}
-	s.granted.Store(int64(max(0, s.held)))
+	s.free.Store(0)
 }
 
 // proceed sends on what waited for a life.
@@ -292,36 +296,35 @@ func (s *session) happened(c state.SessionChange) {
 		s.turn()
 	case c.What == state.Over:
 		s.ended = max(s.ended, c.Life)
-	case c.What == state.Opened && s.life == 0 && s.step == nil && len(s.connections) > 0:
-		s.found = c.Life // through another peer
+	case c.What == state.Opened, c.What == state.Detached && c.Life == s.life:
+		s.compare()
 		s.turn()
-	case c.What == state.Detached && c.Life == s.life:
-		s.review()
+	case c.What == state.Rewatched && c.Life == s.life:
+		s.adopt()
 	}
 }
 
-// review compares the session's standing with the machine's.
+// review looks at everything that the log may have changed unheard.
 func (s *session) review() {
-	if s.life == 0 {
-		return
-	}
 	living := s.system.log.Machine().Session(s.id)
-	switch {
-	case living == nil || living.Life() != s.life:
+	if s.life != 0 && (living == nil || living.Life() != s.life) {
 		s.end(vera.Expired)
-	case s.step == nil && !s.system.attached(living):
-		s.held = -1
 	}
+	s.compare()
+	s.adopt()
 	s.turn()
 }
 
-// doubted tells the connections when there is something to lose.
-func (s *session) doubted(suspended bool) {
+// compare compares the session's standing with the machine's, which may be
+// newer than what was heard: that a life ended will be heard. While a step is
+// under way its outcome comes first.
+func (s *session) compare() {
 	living := s.system.log.Machine().Session(s.id)
-	if len(s.watches) == 0 && (living == nil || living.Life() != s.life || living.ItemCount() == 0) {
-		return
-	}
-	for _, c := range s.connections {
-		c.box.post(&doubt{suspended: suspended})
+	switch {
+	case s.step != nil || living == nil:
+	case s.life == 0 && living.Life() > s.ended:
+		s.found = living.Life() // through another peer
+	case s.life == living.Life() && !s.system.attached(living):
+		s.held = -1
 	}
 }

@@ -111,19 +111,46 @@ func (c *connection) appendReply(dst []byte, m *call) ([]byte, vera.Code) {
 }
 
 // safe is for how long, from an arrival on, the session's items stay whatever
-// happens: the grace that the log holds for it, or what is left of the
-// failover grace since this peer was last in touch with the leader.
+// happens: the grace with which this peer counts in the log, or what is left of
+// the failover grace since it was last in touch with the leader.
+//
+// What the machine shows after the look at the contact was so in the log then.
+// So whatever takes the attachment away comes later than that, and leaves the
+// failover grace at least; but a client that is lost here, later than the
+// arrival, leaves the grace.
 func (c *connection) safe(arrived time.Duration) time.Duration {
-	return c.system.safe(time.Duration(c.session.granted.Load()), arrived)
-}
-
-func (y *System) safe(grace, arrived time.Duration) time.Duration {
-	contact := y.log.LeaderContact()
-	if contact.IsZero() {
+	y := c.system
+	free := time.Duration(c.session.free.Load())
+	silent, heard := y.silence(arrived)
+	if !heard {
 		return 0
 	}
-	silent := max(0, arrived-contact.Sub(y.started))
-	return max(0, min(grace, y.limits.FailoverGrace-silent))
+	living := y.log.Machine().Session(c.hello.Session)
+	if living == nil {
+		return max(0, min(free, y.limits.FailoverGrace-silent))
+	}
+	here, _ := y.attachment(living)
+	return max(0, min(here.Grace, y.limits.FailoverGrace-silent))
+}
+
+// silence is how long before a moment this peer was last in touch with a
+// leader; heard says whether it ever was.
+func (y *System) silence(moment time.Duration) (silent time.Duration, heard bool) {
+	contact := y.log.LeaderContact()
+	return max(0, moment-contact.Sub(y.started)), !contact.IsZero()
+}
+
+// safeElsewhere is safe for a session that may have its clients on other peers,
+// who may have lost them by now: all of it counts from the contact.
+func (y *System) safeElsewhere(id vera.SessionID, unknown time.Duration) time.Duration {
+	silent, heard := y.silence(y.now())
+	if !heard {
+		return 0
+	}
+	if living := y.log.Machine().Session(id); living != nil {
+		unknown = assured(living)
+	}
+	return max(0, min(unknown, y.limits.FailoverGrace)-silent)
 }
 
 // info is the answer to the session action.
@@ -144,7 +171,7 @@ func (c *connection) info(m *call) vera.SessionInfo {
 func (y *System) info(h vera.Hello, index uint64) vera.SessionInfo {
 	status := y.log.Status()
 	return vera.SessionInfo{
-		Session: h.Session, Grace: h.Grace, Heartbeat: h.Heartbeat, Safe: y.safe(h.Grace, y.now()),
+		Session: h.Session, Grace: h.Grace, Heartbeat: h.Heartbeat, Safe: y.safeElsewhere(h.Session, h.Grace),
 		Peer: status.Peer, Leader: status.Leader, Index: index,
 	}
 }

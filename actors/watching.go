@@ -104,6 +104,7 @@ func (s *session) watch(m *call) {
 			s.begin(c, want.Watched, nil)
 		}
 	}
+	s.worry()
 	s.record(false)
 	s.turn()
 }
@@ -203,5 +204,41 @@ func (s *session) recorded(m *step) {
 	s.recording = max(0, s.recording-1)
 	if s.recording == 0 {
 		s.record(false)
+	}
+	if s.stale {
+		s.adopt()
+	}
+}
+
+// adopt makes the watches what the log says, since another peer changed them.
+// What was changed here meanwhile goes there first: so the log has the last
+// word, and all peers agree in the end.
+func (s *session) adopt() {
+	s.stale = s.recording > 0
+	living := s.system.log.Machine().Session(s.id)
+	if s.stale || living == nil || living.Life() != s.life {
+		return
+	}
+	for i := len(s.watches) - 1; i >= 0; i-- {
+		w := s.watches[i]
+		now, found := slices.BinarySearchFunc(living.Watches(), w.Path, func(w vera.Watched, path vera.Path) int {
+			return strings.Compare(string(w.Path), string(path))
+		})
+		switch {
+		case !w.recorded || found && living.Watches()[now] == w.Watched:
+		case found:
+			s.watches[i].Watched = living.Watches()[now]
+			for _, c := range s.connections {
+				s.begin(c, s.watches[i].Watched, nil)
+			}
+		default:
+			s.watches = slices.Delete(s.watches, i, i+1)
+			for _, c := range s.connections {
+				c.box.post(&finish{path: w.Path})
+			}
+		}
+	}
+	for _, w := range living.Watches() {
+		s.recall(w)
 	}
 }
