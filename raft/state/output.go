@@ -47,11 +47,11 @@ type Event uint8
 
 // The events.
 const (
-	Opened   Event = iota + 1 // a new life began, attached
-	Attached                  // a peer attached, perhaps again
-	Detached                  // a doubt opened: a client was lost. Others may still be attached
-	Over                      // it ended, its items with it
-	Rewatched                 // one of its peers changed its watches, and another one has a client
+	Opened    Event = iota + 1 // a new life began, attached
+	Attached                   // a peer attached, perhaps again
+	Detached                   // a doubt opened: a client was lost. Others may still be attached
+	Over                       // it ended, its items with it
+	Rewatched                  // one of its peers changed its watches, and another one has a client
 )
 
 // SessionChange tells of a session. For Detached, the clock of whoever leads
