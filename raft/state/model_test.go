@@ -181,17 +181,7 @@ func (m *model) obey(o *mOutput, b Batch, c Command) mReply {
 			}
 		}
 	case Watch, Unwatch:
-		before, code := slices.Clone(s.watches), vera.OK
-		if c.Kind == Watch {
-			code = s.watch(c)
-		} else {
-			s.watches = slices.DeleteFunc(s.watches, func(w vera.Watched) bool { return w.Path == c.Path })
-		}
-		elsewhere := slices.ContainsFunc(s.attached, func(a Attachment) bool { return a.Peer != b.Peer })
-		if elsewhere && !slices.Equal(before, s.watches) {
-			o.sessions = append(o.sessions, SessionChange{Session: s.id, Life: s.life, What: Rewatched})
-		}
-		return mReply{code: code}
+		return mReply{code: s.rewatch(o, b, c)}
 	case End:
 		m.finish(o, s, c.Reason)
 	case Expire:
@@ -213,6 +203,21 @@ func (m *model) session(id vera.SessionID) *mSession {
 		}
 	}
 	return nil
+}
+
+func (s *mSession) rewatch(o *mOutput, b Batch, c Command) (code vera.Code) {
+	before := slices.Clone(s.watches)
+	if c.Kind == Watch {
+		code = s.watch(c)
+	} else {
+		s.watches = slices.DeleteFunc(s.watches, func(w vera.Watched) bool { return w.Path == c.Path })
+		code = vera.OK
+	}
+	elsewhere := slices.ContainsFunc(s.attached, func(a Attachment) bool { return a.Peer != b.Peer })
+	if elsewhere && !slices.Equal(before, s.watches) {
+		o.sessions = append(o.sessions, SessionChange{Session: s.id, Life: s.life, What: Rewatched})
+	}
+	return code
 }
 
 func (s *mSession) watch(c Command) vera.Code {
