@@ -22,7 +22,7 @@
 //  5. A wrong clock cuts nobody off: what is late is answered with a challenge, and
 //     a request that carries it is in time whatever its clock says. A challenge is
 //     good once, for one peer, for ten seconds.
-//  6. Whatever strangers send, memory stays bounded: 65,536 nonces of at most 4,096
+//  6. Whatever strangers send, memory stays bounded: 32,768 nonces of at most 4,096
 //     peers, twice (under 16 MiB). Challenges cost nothing until they are used. What
 //     is forgotten for want of room costs its peer a challenge, not the request.
 //  7. A nonce is spent only by a request that was well signed.

@@ -8,7 +8,7 @@ import (
 
 const (
 	maxKeys        = 4096  // peers whose nonces are remembered
-	maxNonces      = 65536 // nonces remembered in all
+	maxNonces      = 32768 // nonces remembered in all
 	maxNoncesOfKey = 4096  // and of one peer
 )
 

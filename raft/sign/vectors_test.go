@@ -179,12 +179,14 @@ func TestVectorsOfDerivedComponents(t *testing.T) {
 	}
 }
 
-// The sha-256 digests in RFC 9530: section 2 and appendices B.1 and B.4.
+// The sha-256 digests of RFC 9530, appendices B.1 (whole), B.2 (none) and B.3
+// (a part), and the one of RFC 9421's request.
 func TestVectorsOfContentDigest(t *testing.T) {
 	for body, want := range map[string]string{
 		"{\"hello\": \"world\"}\n": "sha-256=:RK/0qy18MlBSVnWgjwz6lZEWjP/lF5HF9bvEF8FabDg=:",
-		"{\"hello\": \"world\"}":   "sha-256=:X48E9qOokqqrvdts8nOJRJN3OWDUoyWxBf7kbu9DBPE=:",
 		"":                         "sha-256=:47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU=:",
+		"\"world\"}\n":             "sha-256=:jjcgBDWNAtbYUXI37CVG3gRuGOAjaaDRGpIUFsdyepQ=:",
+		"{\"hello\": \"world\"}":   "sha-256=:X48E9qOokqqrvdts8nOJRJN3OWDUoyWxBf7kbu9DBPE=:",
 	} {
 		if got := digest([]byte(body)); got != want {
 			t.Errorf("digest of %q is %s, must be %s", body, got, want)
