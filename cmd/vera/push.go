@@ -80,8 +80,26 @@ func checkObject(text string) error {
 // holding is a session that is kept alive for its one item.
 type holding struct {
 	server, path string
+	others       []string // where the cluster's other peers serve clients
 	options      client.Options
 	connection   *client.Connection
+}
+
+// learn asks where else clients are served: for when this peer is lost.
+func (h *holding) learn(ctx context.Context) {
+	ctx, cancel := context.WithTimeout(ctx, mostDial)
+	defer cancel()
+	list, err := client.Get(ctx, nil, h.server, string(vera.PeersPath))
+	if err != nil {
+		return // then it comes back to this one only, or to those of before
+	}
+	h.others = nil
+	for _, item := range list.Items {
+		var m member
+		if json.Unmarshal(item.Data, &m) == nil && m.Client != "" && m.Client != h.server {
+			h.others = append(h.others, m.Client)
+		}
+	}
 }
 
 // push connects and pushes.
@@ -90,6 +108,7 @@ func (h *holding) push(ctx context.Context, data json.RawMessage, options []clie
 		return 0, err
 	}
 	h.options.Cookie = h.connection.Cookie()
+	h.learn(ctx)
 	pushed, err := h.connection.Push(ctx, h.path, data, options...)
 	return pushed.Version, err
 }
@@ -117,17 +136,17 @@ func (h *holding) hold(ctx context.Context, version uint64) error {
 	}
 }
 
-// back connects again until the server answers, for ten minutes: longer than
-// any grace. Then the session says whether the item is still held.
+// back connects again, to this peer or another one, until a peer answers, for
+// ten minutes: longer than any grace. Then the session says whether the item is
+// still held.
 func (h *holding) back(ctx context.Context, version uint64) error {
 	ctx, cancel := context.WithTimeout(ctx, 10*time.Minute)
 	defer cancel()
 	retry := time.NewTicker(200 * time.Millisecond)
 	defer retry.Stop()
 	for {
-		c, err := client.Dial(ctx, h.server, h.options)
+		err := h.anywhere(ctx)
 		if err == nil {
-			h.connection = c
 			break
 		}
 		var refused *client.Refused
@@ -140,6 +159,7 @@ func (h *holding) back(ctx context.Context, version uint64) error {
 		case <-retry.C:
 		}
 	}
+	h.learn(ctx)
 	session, err := h.connection.Session(ctx)
 	if err != nil {
 		return err
@@ -150,4 +170,25 @@ func (h *holding) back(ctx context.Context, version uint64) error {
 		}
 	}
 	return errors.Join(fmt.Errorf("%s: item %d is gone: the session ended while the connection was lost", h.path, version), h.connection.Close())
+}
+
+// mostDial bounds one try to connect: another peer may be quicker.
+const mostDial = 2 * time.Second
+
+// anywhere connects to the first peer that lets it in: to this one, or another.
+// The error is that of this one.
+func (h *holding) anywhere(ctx context.Context) (first error) {
+	for _, server := range append([]string{h.server}, h.others...) {
+		dialing, cancel := context.WithTimeout(ctx, mostDial)
+		c, err := client.Dial(dialing, server, h.options)
+		cancel()
+		if err == nil {
+			h.server, h.connection = server, c
+			return nil
+		}
+		if first == nil {
+			first = err
+		}
+	}
+	return first
 }
