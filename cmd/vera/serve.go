@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"net"
 	"os"
+	"os/signal"
 	"path/filepath"
 	"syscall"
 
@@ -48,8 +49,13 @@ func serve(ctx context.Context, c *config, flags *pflag.FlagSet, s streams) erro
 	}
 	p := &peer{config: c, log: log, metrics: prometheus.NewRegistry(), fatal: make(chan error, 1)}
 	p.metrics.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
-	if err := p.open(ctx); err != nil {
-		return errors.Join(err, p.close())
+	if err := p.rise(ctx); err != nil {
+		err = errors.Join(err, p.close())
+		if ctx.Err() != nil { // a peer may have waited for others, and is not wanted any more
+			log.Info().Err(err).Msg("stopped before it was up")
+			return nil
+		}
+		return err
 	}
 	following, stop := context.WithCancel(ctx)
 	defer stop()
@@ -63,6 +69,23 @@ func serve(ctx context.Context, c *config, flags *pflag.FlagSet, s streams) erro
 		return errors.Join(err, p.close())
 	}
 	return p.wait(ctx)
+}
+
+// rise opens everything. It ends before that when ctx is done, or with what ends
+// the process.
+func (p *peer) rise(ctx context.Context) error {
+	rising, stop := context.WithCancel(ctx)
+	defer stop()
+	opened := make(chan error, 1)
+	go func() { opened <- p.open(rising) }()
+	select {
+	case err := <-opened:
+		return err
+	case err := <-p.fatal:
+		stop()
+		<-opened
+		return err
+	}
 }
 
 // open opens the listeners, so that a wrong address is told before anything is
@@ -85,11 +108,7 @@ func (p *peer) open(ctx context.Context) (err error) {
 			return err
 		}
 	}
-	if p.raft, err = raft.Open(ctx, raft.Options{
-		Dir: c.dataDir, Name: c.name, ClientURL: p.clientURL(),
-		Logger: p.log, Metrics: p.metrics, Fatal: p.fail,
-		FailoverGrace: c.limits.FailoverGrace, Timeout: c.limits.Leader,
-	}); err != nil {
+	if p.raft, err = raft.Open(ctx, p.raftOptions()); err != nil {
 		return err
 	}
 	if p.actors, err = actors.New(actors.Options{
@@ -99,6 +118,22 @@ func (p *peer) open(ctx context.Context) (err error) {
 	}
 	p.server, err = p.openSockets()
 	return err
+}
+
+// raftOptions is what the log must know.
+func (p *peer) raftOptions() raft.Options {
+	c := p.config
+	o := raft.Options{
+		Dir: c.dataDir, Name: c.name, ClientURL: p.clientURL(),
+		Logger: p.log, Metrics: p.metrics, Fatal: p.fail,
+		FailoverGrace: c.limits.FailoverGrace, Timeout: c.limits.Leader,
+		Heartbeat: c.heartbeat, Election: c.election, Lease: c.lease,
+	}
+	if p.peers != nil {
+		o.PeerListener, o.PeerURL = p.peers, c.peerURL(p.peers)
+		o.Secret, o.Join, o.Expect, o.Observer = c.secret, c.join, c.expect, c.observer
+	}
+	return o
 }
 
 // addressError says what to do about an address that can't be listened on.
@@ -124,17 +159,21 @@ func (p *peer) accept(l net.Listener, serve func(net.Listener) error) {
 	}
 }
 
-// wait waits for the end, then drains.
+// wait waits for the end, then leaves: nobody new is let in, and
+// those who are connected are sent away evenly. A second signal ends that
+// at once.
 func (p *peer) wait(ctx context.Context) error {
 	select {
 	case err := <-p.fatal:
 		p.log.Error().Err(err).Msg("this peer ends")
 		return errors.Join(err, p.close())
 	case <-ctx.Done():
-
 	}
+	hurried, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
+	defer stop()
+	p.server.Leave()
 	p.log.Info().Stringer("over", p.config.drain).Msg("draining")
-	draining, cancel := context.WithTimeout(context.Background(), p.config.drain)
+	draining, cancel := context.WithTimeout(hurried, p.config.drain)
 	defer cancel()
 	p.server.Drain(draining)
 	return p.close()
