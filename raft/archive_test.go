@@ -226,6 +226,7 @@ func TestRestoredSessionsHaveTheFailoverGrace(t *testing.T) {
 		o.Name = "b"
 		r := open(t, o)
 		began := time.Now()
+		synctest.Wait() // the old peers are no members: they are declared gone at once
 		for s := range r.Machine().Sessions() {
 			if len(s.Attachments()) > 0 || s.Doubt() != o.FailoverGrace {
 				t.Errorf("%s is attached to %v and missed for %v", s.ID(), s.Attachments(), s.Doubt())

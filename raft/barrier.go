@@ -14,11 +14,18 @@ import (
 // that was committed before it was handed over, whichever peer leads. That is
 // what a Barrier waits for. Unlike VerifyLeader of hashicorp/raft, whose
 // confirmation may count answers from before, it cannot be fooled by a pause.
+//
+// In company each peer hands one over now and then, so that all know that it
+// lives, and what it made of the log.
 type mark struct {
 	peer        state.PeerID
 	incarnation uint64
-	number      uint64
+	number      uint64 // never given twice in an incarnation
+	point       point  // how far its peer had applied the log; zero: it does not say
 }
+
+// point is how far a log is applied, with the rolling hash of that.
+type point struct{ index, hash uint64 }
 
 // markVersion is the first byte of a mark. That of a state.Batch is another.
 const markVersion = 0
@@ -27,23 +34,40 @@ func (m mark) append(dst []byte) []byte {
 	dst = append(dst, markVersion)
 	dst = binary.LittleEndian.AppendUint64(dst, uint64(m.peer))
 	dst = binary.AppendUvarint(dst, m.incarnation)
-	return binary.AppendUvarint(dst, m.number)
+	dst = binary.AppendUvarint(dst, m.number)
+	if m.point.index == 0 {
+		return dst
+	}
+	dst = binary.AppendUvarint(dst, m.point.index)
+	return binary.LittleEndian.AppendUint64(dst, m.point.hash)
 }
 
 func isMark(entry []byte) bool { return len(entry) > 0 && entry[0] == markVersion }
 
+// parseMark reads a mark. What a newer peer put behind is not looked at.
 func parseMark(entry []byte) (m mark, err error) {
 	if len(entry) < 11 || !isMark(entry) {
 		return m, errors.New("a mark is too short")
 	}
 	m.peer = state.PeerID(binary.LittleEndian.Uint64(entry[1:]))
-	rest := entry[9:]
-	var n, k int
-	m.incarnation, n = binary.Uvarint(rest)
-	if n > 0 {
-		m.number, k = binary.Uvarint(rest[n:])
+	rest, broken := entry[9:], false
+	number := func() uint64 {
+		x, n := binary.Uvarint(rest)
+		if n <= 0 {
+			broken = true
+			return 0
+		}
+		rest = rest[n:]
+		return x
 	}
-	if n <= 0 || k <= 0 || n+k != len(rest) {
+	m.incarnation, m.number = number(), number()
+	if len(rest) > 0 {
+		m.point.index = number()
+		if broken = broken || len(rest) < 8; !broken {
+			m.point.hash = binary.LittleEndian.Uint64(rest)
+		}
+	}
+	if broken {
 		return m, errors.New("a mark is malformed")
 	}
 	return m, nil
@@ -51,12 +75,23 @@ func parseMark(entry []byte) (m mark, err error) {
 
 // barriers are those who wait for a mark. Many share one.
 type barriers struct {
-	asking []asked   // for the next mark
-	marked []markers // for a mark that was handed over; the oldest first, at most batchesOpen
-	marks  uint64    // number of the last mark
-	sent   time.Time // when the last mark was handed over
-	proof  time.Time // when the last mark that was applied was handed over
-	herald bool      // a mark is wanted though nobody waits: every peer is to see a new term
+	asking []asked       // for the next mark
+	marked []markers     // for a mark that was handed over or a later one; the oldest first, at most batchesOpen
+	marks  uint64        // number of the last mark
+	sent   fifo[sending] // marks that were handed over and not applied, of the last mostSent
+	upTo   uint64        // of the last of these that was applied
+	herald bool          // a mark is wanted though nobody waits: every peer is to see it
+}
+
+// mostSent bounds what is remembered of marks that were handed over. One that
+// is forgotten still serves who waits for it, and proves nothing else.
+const mostSent = 64
+
+// sending is a mark that was handed over.
+type sending struct {
+	number uint64
+	upTo   uint64 // number of the last command that was handed over before it
+	at     time.Time
 }
 
 type markers struct {
@@ -106,54 +141,53 @@ func (p *proposer) announce() {
 	p.poke()
 }
 
-// mark puts a mark out behind the rest, for all who ask.
+// mark puts a mark out behind the rest, for all who ask. Each has a number of
+// its own, so that what is learnt from it is never taken for older than it is.
 func (p *proposer) mark() {
-	if len(p.asking) == 0 && !p.herald || len(p.marked) >= batchesOpen {
-		return
-	}
 	p.marks++
-	if len(p.asking) > 0 {
+	if len(p.asking) > 0 && len(p.marked) < batchesOpen {
 		p.marked = append(p.marked, markers{p.marks, p.asking})
+		p.asking = nil
 	}
-	p.asking, p.herald = nil, false
-	p.putMark()
-}
-
-// markAgain puts out a mark that serves all that were handed over.
-func (p *proposer) markAgain() {
-	if len(p.marked) > 0 {
-		p.putMark()
+	p.herald = false
+	if p.sent.len() == mostSent {
+		p.sent.pop()
 	}
-}
-
-func (p *proposer) putMark() {
-	p.sent = time.Now()
-	p.out = append(p.out, mark{p.peer, p.incarnation, p.marks}.append(nil))
+	p.sent.push(sending{p.marks, p.next - 1, time.Now()})
+	p.out = append(p.out, mark{p.peer, p.incarnation, p.marks, p.point}.append(nil))
 }
 
 // pass takes a mark of this peer and incarnation that was applied: it serves
 // all who waited for it or for an earlier one.
-func (p *proposer) pass(number, index, term uint64) (passed []pass) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	for len(p.marked) > 0 && p.marked[0].number <= number {
+func (p *proposer) pass(passed []pass, m seen) []pass {
+	for len(p.marked) > 0 && p.marked[0].number <= m.number {
 		for _, a := range p.marked[0].all {
-			passed = append(passed, pass{a.done, index, term, nil})
+			passed = append(passed, pass{a.done, m.index, m.term, nil})
 		}
 		p.marked = append(p.marked[:0], p.marked[1:]...)
 	}
-	if number == p.marks {
-		p.proof = p.sent
+	for p.sent.len() > 0 && p.sent.at(0).number < m.number {
+		p.sent.pop()
 	}
-	p.progress()
+	if p.sent.len() > 0 && p.sent.at(0).number == m.number {
+		p.touch(p.sent.at(0).at)
+		p.upTo = p.sent.at(0).upTo
+		p.sent.pop()
+	}
 	return passed
 }
 
-// lastProof returns when a mark was handed over that was committed since.
-func (p *proposer) lastProof() time.Time {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	return p.proof
+// overtaken has everything handed over again when something was applied that
+// was handed over later than what was not: that was lost.
+func (p *proposer) overtaken() {
+	answered := p.next - 1
+	if p.window.len() > 0 {
+		answered = p.window.at(0).first - 1
+	}
+	entry := p.window.len() > 0 && answered < p.upTo
+	mark := len(p.marked) > 0 && p.sent.len() > 0 && p.sent.at(p.sent.len()-1).upTo < answered
+	p.again = p.again || entry || mark
+	p.upTo = 0
 }
 
 func (b *barriers) due(note func(time.Time)) {

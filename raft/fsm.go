@@ -17,6 +17,8 @@ type fsm struct {
 	machine  *state.Machine
 	proposer *proposer
 	graces   *graces
+	silences *silences
+	fellows  *fellows
 	feed     *Feed
 	waiters  *waiters
 	peers    *peers
@@ -27,9 +29,11 @@ type fsm struct {
 	broken atomic.Pointer[error]
 
 	// Memory that each batch uses again.
-	own     []state.Output
+	own     own
 	kept    []kept
-	passed  []pass
+	points  []point
+	others  []mark       // of other peers
+	speaker state.PeerID // whose batch came last
 	nothing []any
 }
 
@@ -42,13 +46,19 @@ func (f *fsm) ApplyBatch(logs []*hraft.Log) []any {
 		f.apply(l)
 	}
 	index := f.machine.Applied()
-	finished := f.proposer.answer(f.own)
+	f.fellows.hashes.add(f.points, point{index, f.machine.Hash()})
+	finished, passed := f.proposer.answer(&f.own)
 	f.metrics.applied(time.Since(start), len(logs))
 	f.feed.add(f.kept, index)
 	tell(finished)
-	tellPassed(f.passed)
+	tellPassed(passed)
 	f.waiters.reached(index)
-	f.own, f.kept, f.passed = emptied(f.own), emptied(f.kept), emptied(f.passed)
+	for _, m := range f.others {
+		f.fellows.heard(m)
+	}
+	f.own = own{outputs: emptied(f.own.outputs), marks: emptied(f.own.marks)}
+	f.kept, f.points, f.others = emptied(f.kept), emptied(f.points), emptied(f.others)
+	f.speaker = 0
 	if len(f.nothing) < len(logs) {
 		f.nothing = make([]any, len(logs))
 	}
@@ -84,21 +94,39 @@ func (f *fsm) applyMark(l *hraft.Log) {
 	}
 	f.machine.Advance(l.Index)
 	f.tellPeers(l.Index)
-	if m.peer == f.proposer.peer && m.incarnation == f.proposer.incarnation {
-		f.passed = append(f.passed, f.proposer.pass(m.number, l.Index, l.Term)...)
+	if m.peer == f.proposer.peer {
+		f.own.marks = append(f.own.marks, seen{m.incarnation, m.number, l.Index, l.Term})
+		f.silences.passed(l.Term)
+		return
 	}
+	f.others = append(f.others, m)
+	f.silences.heard(m.peer, m.incarnation)
 }
 
 func (f *fsm) applyBatch(l *hraft.Log) {
 	out := f.machine.Apply(l.Index, l.Data)
-	if out.First != 0 && out.Peer == f.proposer.peer && out.Incarnation == f.proposer.incarnation {
-		f.own = append(f.own, out)
+	f.points = append(f.points, point{l.Index, out.Hash})
+	switch {
+	case out.First == 0:
+		f.whoIsGone(l.Index)
+	case out.Peer == f.proposer.peer:
+		f.own.outputs = append(f.own.outputs, out)
+	case !out.Skipped && out.Peer != f.speaker:
+		f.speaker = out.Peer
+		f.silences.heard(out.Peer, out.Incarnation)
 	}
 	f.graces.note(out.Sessions)
 	f.metrics.sessions(out.Sessions)
 	if len(out.Changes) > 0 || len(out.Sessions) > 0 {
 		out.Replies = nil
 		f.kept = append(f.kept, kept{out, cost(&out, len(l.Data))})
+	}
+}
+
+// whoIsGone looks whether the leader declared this peer gone.
+func (f *fsm) whoIsGone(index uint64) {
+	if p := f.machine.Peer(f.proposer.peer); p.Gone && f.own.gone != p.Incarnation {
+		f.own.gone, f.own.since = p.Incarnation, index
 	}
 }
 
@@ -124,15 +152,31 @@ func cost(out *state.Output, entry int) int {
 // Snapshot takes an image of the machine, to be written while it goes on.
 func (f *fsm) Snapshot() (hraft.FSMSnapshot, error) { return image{f.machine.Snapshot()}, nil }
 
-// Restore replaces the machine's state by that of a snapshot.
+// Restore replaces the machine's state by that of a snapshot: at the start, or
+// of the leader's when this peer was away for longer than the log is kept. It
+// is never an older one: whoever was told of an index must not see what was
+// before it.
 func (f *fsm) Restore(snapshot io.ReadCloser) error {
+	meta := metaOf(snapshot)
+	if applied := f.machine.Applied(); meta != nil && meta.Index < applied {
+		return fmt.Errorf("a snapshot of index %d when %d is applied", meta.Index, applied)
+	}
 	if err := f.machine.Restore(snapshot); err != nil {
 		f.broken.Store(&err) // hashicorp/raft would go on with an older one
 		return err
 	}
+	if meta != nil {
+		f.machine.Advance(meta.Index)
+		f.term.Store(meta.Term)
+		f.peers.configure(meta.Configuration, meta.ConfigurationIndex)
+	}
 	index := f.machine.Applied()
+	f.peers.build(index)
+	f.fellows.restart(point{index, f.machine.Hash()})
 	f.graces.load(f.machine.Doubts())
+	finished := f.proposer.covered(f.machine.Peer(f.proposer.peer))
 	f.feed.restart(index)
+	tell(finished)
 	f.waiters.reached(index)
 	return nil
 }

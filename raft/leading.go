@@ -13,6 +13,7 @@ func (r *Raft) followLeadership() {
 		select {
 		case leads := <-r.leads:
 			r.graces.lead(leads)
+			r.silences.lead(leads)
 		case <-r.changed:
 			r.route()
 		case <-r.stop:

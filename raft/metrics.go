@@ -19,7 +19,7 @@ type metrics struct {
 	live     atomic.Bool // what the log did before this start is not counted
 
 	apply, fsync, batch, lateness prometheus.Histogram
-	batches, retries              prometheus.Counter
+	batches, retries, divergence  prometheus.Counter
 	ends                          [vera.Ended + 1]prometheus.Counter
 }
 
@@ -34,6 +34,7 @@ func newMetrics(registry prometheus.Registerer) *metrics {
 	})
 	m.batches = m.counter("forward_batches_total", "batches of commands handed over to Raft", nil)
 	m.retries = m.counter("forward_retries_total", "batches handed over again, since they may have been lost", nil)
+	m.divergence = m.counter("raft_divergence_total", "marks of other peers that differ from this peer's state of the same log", nil)
 	for r := vera.Closed; r <= vera.Ended; r++ {
 		if r != vera.Removed {
 			m.ends[r] = m.counter("session_ends_total", "sessions that ended", prometheus.Labels{"reason": r.String()})
@@ -128,6 +129,9 @@ func (m *metrics) handed(_ int, again bool) {
 		m.retries.Inc()
 	}
 }
+
+// diverged counts a mark of a peer that differs.
+func (m *metrics) diverged() { m.divergence.Inc() }
 
 // synced takes how long an fdatasync took.
 func (m *metrics) synced(took time.Duration, _ int) { m.fsync.Observe(took.Seconds()) }

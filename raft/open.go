@@ -60,6 +60,8 @@ func (r *Raft) open(ctx context.Context) error {
 	r.run(r.followLeadership)
 	r.run(func() { r.proposer.run(r.stop) })
 	r.run(func() { r.graces.run(r.stop) })
+	r.run(func() { r.silences.run(r.stop) })
+	r.run(r.pulse)
 	if err := r.hraft.ReloadConfig(r.options.reload()); err != nil {
 		return err
 	}
@@ -94,9 +96,6 @@ func (r *Raft) openStores() error {
 		}
 	}
 	if err := r.form(); err != nil {
-		return err
-	}
-	if err := r.countStart(); err != nil {
 		return err
 	}
 	snapshot, err := newest(r.snapshots)
@@ -149,17 +148,6 @@ func (r *Raft) form() error {
 	return r.directory.form()
 }
 
-// countStart begins the next incarnation. Its number is kept with the log, so
-// that a directory put back from a backup has the two from one moment.
-func (r *Raft) countStart() error {
-	last, err := r.number(incarnationName)
-	if err != nil {
-		return err
-	}
-	r.incarnation = last + 1
-	return r.guard.SetUint64(incarnationName, r.incarnation)
-}
-
 // number reads from the stable store; 0 when there is none.
 func (r *Raft) number(name []byte) (uint64, error) {
 	n, err := r.guard.GetUint64(name)
@@ -175,10 +163,14 @@ func (r *Raft) wire() {
 	r.feed = newFeed(o.FeedEntries, o.FeedBytes)
 	r.waiters = newWaiters()
 	r.peers = newPeers(r.raftID(), o.ClientURL, o.PeerURL)
-	r.proposer = newProposer(d.id, r.incarnation, o.Timeout, r.enter)
+	r.proposer = newProposer(d.id, o.Timeout, r.countStart, r.enter)
 	r.proposer.largest = or(r.largest, r.proposer.largest)
 	r.proposer.full = r.space.full
 	r.proposer.counted = r.metrics.handed
+	r.proposer.grace = o.FailoverGrace
+	r.fellows = newFellows(d.id, o.Logger)
+	r.fellows.found = r.metrics.diverged
+	r.proposer.reached = r.fellows.hashes.reached
 	r.graces = newGraces()
 	r.graces.leads = func(term uint64) bool { return r.leading() && r.hraft.CurrentTerm() == term }
 	r.graces.barrier = r.proposer.barrier
@@ -188,8 +180,12 @@ func (r *Raft) wire() {
 		s := r.machine.Session(d.session)
 		return s != nil && s.Life() == d.life && s.Since() == d.since
 	}
+	r.silences = newSilences(d.id, o.Gone, o.FailoverGrace)
+	r.silences.leads, r.silences.barrier, r.silences.expire = r.graces.leads, r.graces.barrier, r.graces.expire
+	r.silences.peers = r.machine.Peers
+	r.silences.member = r.peers.member
 	r.fsm = &fsm{
-		machine: r.machine, proposer: r.proposer, graces: r.graces,
+		machine: r.machine, proposer: r.proposer, graces: r.graces, silences: r.silences, fellows: r.fellows,
 		feed: r.feed, waiters: r.waiters, peers: r.peers, metrics: r.metrics,
 		ready: make(chan struct{}),
 	}
@@ -247,16 +243,11 @@ func (r *Raft) checkMembership() error {
 // applied here.
 func (r *Raft) comeUp(ctx context.Context) error {
 	began := time.Now()
-	up := []state.Command{{Kind: state.PeerUp, Grace: r.options.FailoverGrace}}
-	r.proposer.propose(up, func([]state.Reply, error) {})
-	if r.peers.single() {
-		r.proposer.expire(r.former())
-	}
 	for {
 		passed := make(chan error, 1)
 		r.Barrier(func(_ uint64, err error) { passed <- err })
 		err := <-passed
-		if err == nil {
+		if err == nil && r.Incarnation() == r.machine.Peer(r.directory.id).Incarnation {
 			break
 		}
 		if ctx.Err() != nil {

@@ -88,44 +88,83 @@ func (p *proposer) waiting() bool {
 	return p.underWay() || p.queue.len() > 0 || len(p.asking) > 0
 }
 
-// answer takes what the machine made of entries of this peer and incarnation,
-// in the log's order.
-func (p *proposer) answer(outputs []state.Output) (finished []outcome) {
-	if len(outputs) == 0 {
-		return nil
+// own is what a batch of applied entries holds of this peer.
+type own struct {
+	outputs []state.Output // of its commands, in the log's order
+	marks   []seen         // its marks, in the log's order
+	gone    uint64         // the incarnation that was declared gone; 0: none
+	since   uint64         // index of that entry
+}
+
+// seen is an own mark that was applied.
+type seen struct{ incarnation, number, index, term uint64 }
+
+// answer takes what the log did to this peer.
+func (p *proposer) answer(o *own) (finished []outcome, passed []pass) {
+	if len(o.outputs) == 0 && len(o.marks) == 0 && o.gone == 0 {
+		return nil, nil
 	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	for i := range outputs {
-		out := &outputs[i]
-		if out.Skipped || out.First == 0 {
-			continue
+	for i := range o.outputs {
+		if out := &o.outputs[i]; out.Incarnation == p.incarnation {
+			finished = p.take(finished, out)
 		}
-		if p.window.len() == 0 || p.window.at(0).first != out.First {
-			panic("raft: the log applied a command of this peer that it had not handed over next")
-		}
-		entry := p.window.at(0)
-		s := entry.of
-		s.open -= len(out.Replies)
-		if s.done == nil {
-			p.late += uint64(len(out.Replies))
-		} else if copy(s.replies[entry.offset:], out.Replies); s.open == 0 {
-			finished = append(finished, s.outcome(nil))
-		}
-		if len(p.ends) > 0 && p.ends[0] <= entry.last {
-			p.ends = append(p.ends[:0], p.ends[1:]...)
-		}
-		p.window.pop()
 	}
+	for _, m := range o.marks {
+		if m.incarnation == p.incarnation && (o.gone != m.incarnation || m.index < o.since) {
+			passed = p.pass(passed, m)
+		}
+	}
+	p.void = p.void || o.gone != 0 && o.gone == p.incarnation
+	p.overtaken()
 	p.progress()
+	return finished, passed
+}
+
+// take gives an output to whom it answers.
+func (p *proposer) take(finished []outcome, out *state.Output) []outcome {
+	if out.Skipped {
+		// A PeerUp that is skipped before it ever was applied: the log knows a
+		// later incarnation.
+		p.void = p.void || out.First == 1 && p.window.len() > 0 && p.window.at(0).first == 1
+		return finished
+	}
+	if p.window.len() == 0 || p.window.at(0).first != out.First {
+		panic("raft: the log applied a command of this peer that it had not handed over next: is there another peer with a copy of its data directory?")
+	}
+	entry := p.window.at(0)
+	if s := entry.of; s != nil {
+		if s.done != nil {
+			copy(s.replies[entry.offset:], out.Replies)
+		}
+		finished = p.settle(finished, s, entry)
+	}
+	p.touch(entry.at)
+	p.drop()
 	return finished
+}
+
+// touch notes when something was handed over that was applied since.
+func (p *proposer) touch(at time.Time) {
+	if at.After(p.contact) {
+		p.contact = at
+	}
+}
+
+// lastContact returns when the newest was handed over of what was applied
+// since.
+func (p *proposer) lastContact() time.Time {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.contact
 }
 
 // progress notes that something was answered: another batch may go out.
 func (p *proposer) progress() {
 	p.moved = time.Now()
 	p.pause = 0
-	if p.queue.len() > 0 || len(p.asking) > 0 {
+	if p.again || p.void || p.queue.len() > 0 || len(p.asking) > 0 {
 		p.poke()
 	}
 }
@@ -172,7 +211,7 @@ func (p *proposer) nextDue() (due time.Time, any bool) {
 		}
 	}
 	for i := range p.window.len() {
-		if s := p.window.at(i).of; s.done != nil {
+		if s := p.window.at(i).of; s != nil && s.done != nil {
 			note(s.due)
 			break
 		}
@@ -192,7 +231,7 @@ func (p *proposer) nextDue() (due time.Time, any bool) {
 // comes after is numbered behind it; what was not is dropped.
 func (p *proposer) giveUp(now time.Time, reason func(vera.Applied) error) (finished []outcome, passed []pass) {
 	for i := range p.window.len() {
-		if s := p.window.at(i).of; s.done != nil && !s.due.After(now) {
+		if s := p.window.at(i).of; s != nil && s.done != nil && !s.due.After(now) {
 			s.packed = len(s.commands)
 			finished = append(finished, s.outcome(reason(vera.AppliedUnknown)))
 		}
@@ -203,7 +242,11 @@ func (p *proposer) giveUp(now time.Time, reason func(vera.Applied) error) (finis
 			break
 		}
 		if s.done != nil {
-			finished = append(finished, s.outcome(reason(vera.AppliedNo)))
+			applied := vera.AppliedNo
+			if s.covered {
+				applied = vera.AppliedUnknown
+			}
+			finished = append(finished, s.outcome(reason(applied)))
 		}
 		p.queue.pop()
 	}

@@ -22,9 +22,12 @@ type peers struct {
 	list   atomic.Pointer[state.List]
 	dirty  atomic.Bool
 	sole   atomic.Bool // self is the only voter
+	many   atomic.Bool // there are others
 
 	mu        sync.Mutex
 	servers   []hraft.Server
+	others    map[state.PeerID]bool
+	strange   bool                      // some other's card cannot be read
 	joined    map[hraft.ServerID]uint64 // index of the first configuration seen with it
 	clientURL string
 	peerURL   string
@@ -53,28 +56,38 @@ func (p *peers) configure(c hraft.Configuration, index uint64) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.servers = c.Servers
+	p.others, p.strange = map[state.PeerID]bool{}, false
 	voters, votes := 0, false
 	for _, s := range c.Servers {
 		if s.Suffrage == hraft.Voter {
 			voters++
 			votes = votes || s.ID == p.self
 		}
+		if s.ID != p.self {
+			card, err := parseCard(s.Address)
+			p.others[card.peer], p.strange = true, p.strange || err != nil
+		}
 		if p.joined[s.ID] == 0 {
 			p.joined[s.ID] = index
 		}
 	}
 	p.sole.Store(voters == 1 && votes)
+	p.many.Store(len(c.Servers) > 1)
 	p.dirty.Store(true)
 }
+
+// company says whether there are other peers.
+func (p *peers) company() bool { return p.many.Load() }
 
 // alone says whether this peer is the only one that votes.
 func (p *peers) alone() bool { return p.sole.Load() }
 
-// single says whether this peer has no company at all.
-func (p *peers) single() bool {
+// member says whether the cluster has another peer of that id. It is true of
+// all as long as some peer's card says nothing.
+func (p *peers) member(id state.PeerID) bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	return len(p.servers) == 1
+	return p.strange || p.others[id]
 }
 
 func (p *peers) setClientURL(url string) {

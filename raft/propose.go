@@ -21,43 +21,51 @@ const (
 	commandBytes  = 64 // of an encoded command, about, beside its strings
 )
 
-// proposer numbers the commands of this peer and hands them over to Raft, in
-// order, again and again until the applied log says what became of them. The
-// machine applies every number once and in order, so that handing over again
-// never doubles anything.
+// proposer numbers the commands of this peer and hands them over to whoever
+// leads, in order, again and again until the applied log says what became of
+// them. The machine applies every number once and in order, so that handing
+// over again never doubles anything.
 //
 // Nothing is learnt from hashicorp/raft's futures: they are dropped. What was
-// applied is learnt from the log (answer), and that something may have been
-// lost from an error of enter, from another leader (route), or from silence
-// (tick).
+// applied is learnt from the log (answer) or from a snapshot (covered); that
+// something may have been lost from an error of enter, from another leader
+// (route), from what was applied though it was handed over later (overtaken),
+// or from silence (tick).
 type proposer struct {
-	peer        state.PeerID
-	incarnation uint64
-	timeout     time.Duration // from Propose or Barrier to the answer
-	largest     int           // bytes of a command; a larger one is refused
+	peer    state.PeerID
+	timeout time.Duration // from Propose or Barrier to the answer
+	largest int           // bytes of a command; a larger one is refused
+	grace   time.Duration // of those whose client was here before the incarnation began
 	// enter gives entries, in order, to whoever leads. It may wait, for a second
 	// at most; an error says that some may not have got there. Only run calls it.
 	enter   func(entries [][]byte) error
-	full    func() error // says why nothing may grow now; nil: it may. Only run calls it
-	counted func(entries int, repeated bool)
+	begin   func() (uint64, error) // makes the next incarnation durable, and may wait; only run calls it
+	full    func() error           // says why nothing may grow now; nil: it may. Only run calls it
+	reached func() point           // what marks tell: how far this peer has applied the log
+	counted func(entries int, again bool)
 	wake    chan struct{} // of capacity 1
-	out     [][]byte      // run's own, as is scratch: what it hands over now
+	out     [][]byte      // run's own, as are the next two: what it hands over now
 	scratch []byte
+	point   point
 
-	mu     sync.Mutex
-	known  bool            // there is a leader, here or elsewhere
-	again  bool            // what is under way must be handed over again, from its start
-	pause  time.Duration   // before that, since enter failed; 0: it did not, or there is another leader
-	paused bool            // until then nothing is handed over
-	closed bool            // nothing is taken any more
-	queue  fifo[*proposal] // not handed over, or only in part; oldest first
-	window fifo[underWay]  // handed over and not answered; numbers rising
-	plain  [][]byte        // entries without a number, to be handed over once
-	next   uint64          // number of the next command
-	ends   []uint64        // last numbers of the batches under way, at most batchesOpen
-	late   uint64          // commands answered after their proposal was given up
-	moved  time.Time       // when something was last handed over or answered
-	timer  *time.Timer     // runs while anything waits
+	mu          sync.Mutex
+	incarnation uint64          // 0: none yet
+	void        bool            // the incarnation is over: nothing is handed over before there is another
+	known       bool            // there is a leader, here or elsewhere
+	again       bool            // what is under way must be handed over again, from its start
+	anew        bool            // it has other numbers than before
+	pause       time.Duration   // before that, since enter failed; 0: it did not, or there is another leader
+	paused      bool            // until then nothing is handed over
+	closed      bool            // nothing is taken any more
+	queue       fifo[*proposal] // not handed over, or only in part; oldest first
+	window      fifo[underWay]  // handed over and not answered; numbers rising
+	plain       [][]byte        // entries without a number, to be handed over once
+	next        uint64          // number of the next command
+	ends        []uint64        // last numbers of the batches under way, at most batchesOpen
+	late        uint64          // commands answered after their proposal was given up
+	moved       time.Time       // when something was last handed over or answered
+	contact     time.Time       // when the newest was handed over of all that was applied
+	timer       *time.Timer     // runs while anything waits
 	barriers
 }
 
@@ -68,6 +76,7 @@ type proposal struct {
 	packed   int // commands handed over or refused
 	open     int // commands without a reply
 	due      time.Time
+	covered  bool                       // some were applied, and nobody knows with what reply
 	done     func([]state.Reply, error) // nil once its outcome was taken
 }
 
@@ -82,18 +91,19 @@ type outcome struct {
 type underWay struct {
 	first, last uint64 // numbers of its commands
 	data        []byte
-	of          *proposal
-	offset      int // of its first command in the proposal
+	of          *proposal // nil: the peer's own PeerUp
+	offset      int       // of its first command in the proposal
+	at          time.Time // when it was first handed over
 }
 
-func newProposer(peer state.PeerID, incarnation uint64, timeout time.Duration, enter func([][]byte) error) *proposer {
+func newProposer(peer state.PeerID, timeout time.Duration, begin func() (uint64, error), enter func([][]byte) error) *proposer {
 	return &proposer{
-		peer: peer, incarnation: incarnation, timeout: timeout, enter: enter,
+		peer: peer, timeout: timeout, begin: begin, enter: enter, void: true,
 		largest: 1 << 20,
 		full:    func() error { return nil },
+		reached: func() point { return point{} },
 		counted: func(int, bool) {},
 		wake:    make(chan struct{}, 1),
-		next:    1,
 	}
 }
 
@@ -130,7 +140,7 @@ func (p *proposer) run(stop <-chan struct{}) {
 	for {
 		select {
 		case <-p.wake:
-			for p.handOver() {
+			for p.rise() && p.handOver() {
 			}
 		case <-stop:
 			return
@@ -138,14 +148,19 @@ func (p *proposer) run(stop <-chan struct{}) {
 	}
 }
 
+// may says whether anything may be handed over now.
+func (p *proposer) may() bool { return p.known && !p.closed && !p.paused }
+
 // handOver packs what waits, gives it to Raft, and says whether it gave any.
 func (p *proposer) handOver() bool {
 	var finished []outcome
 	full := p.full() // may ask the disk: not with the lock
+	p.point = p.reached()
 	p.mu.Lock()
-	repeated := p.again
+	again := p.again && !p.anew
+	p.anew = false
 	switch {
-	case !p.known || p.closed || p.paused:
+	case !p.may() || p.void:
 	case p.again:
 		p.repeat()
 	default:
@@ -160,7 +175,7 @@ func (p *proposer) handOver() bool {
 		if p.enter(p.out) != nil {
 			p.rest()
 		}
-		p.counted(given, repeated)
+		p.counted(given, again)
 	}
 	clear(p.out)
 	p.out = p.out[:0]
@@ -174,24 +189,26 @@ func (p *proposer) repeat() {
 	for i := range p.window.len() {
 		p.out = append(p.out, p.window.at(i).data)
 	}
-	p.markAgain()
+	if len(p.marked) > 0 {
+		p.mark()
+	}
 }
 
 // pack numbers and encodes as much of the queue as makes one batch. It returns
 // the proposals of which every command was refused.
 func (p *proposer) pack(full error) (finished []outcome) {
-	size := 0
+	size, now := 0, time.Now()
 	for p.queue.len() > 0 && len(p.ends) < batchesOpen && len(p.out) < batchEntries && size < batchBytes {
 		s := *p.queue.at(0)
 		if s.packed < len(s.commands) {
-			size += p.packEntry(s, full)
+			size += p.packEntry(s, full, now)
 		}
 		if s.packed < len(s.commands) {
 			continue
 		}
 		p.queue.pop()
 		if s.open == 0 && s.done != nil {
-			finished = append(finished, s.outcome(nil))
+			finished = append(finished, s.outcome(s.verdict()))
 		}
 	}
 	if len(p.out) > 0 {
@@ -200,13 +217,15 @@ func (p *proposer) pack(full error) (finished []outcome) {
 	p.out = append(p.out, p.plain...)
 	clear(p.plain)
 	p.plain = p.plain[:0]
-	p.mark()
+	if (len(p.asking) > 0 || p.herald) && len(p.marked) < batchesOpen {
+		p.mark()
+	}
 	return finished
 }
 
 // packEntry makes the next entry of a proposal, or refuses its next command,
 // and returns about how many bytes it made.
-func (p *proposer) packEntry(s *proposal, full error) int {
+func (p *proposer) packEntry(s *proposal, full error, now time.Time) int {
 	from, to, size := s.packed, s.packed, 0
 	for to < len(s.commands) && to-from < shareCommands {
 		c := &s.commands[to]
@@ -228,15 +247,21 @@ func (p *proposer) packEntry(s *proposal, full error) int {
 			break
 		}
 	}
-	batch := state.Batch{Peer: p.peer, Incarnation: p.incarnation, First: p.next, Commands: s.commands[from:to]}
+	p.number(s, from, s.commands[from:to], now)
+	p.out = append(p.out, p.window.at(p.window.len()-1).data)
+	s.packed = to
+	return size
+}
+
+// number makes commands of a proposal the next entry under way.
+func (p *proposer) number(s *proposal, offset int, commands []state.Command, now time.Time) {
+	batch := state.Batch{Peer: p.peer, Incarnation: p.incarnation, First: p.next, Commands: commands}
 	p.scratch = batch.Append(p.scratch[:0])
+	last := p.next + uint64(len(commands)) - 1
 	// The machine keeps what lies in the entry: so each entry is memory of its
 	// own, and no more than it needs.
-	entry := underWay{first: p.next, last: p.next + uint64(to-from) - 1, data: bytes.Clone(p.scratch), of: s, offset: from}
-	p.window.push(entry)
-	p.out = append(p.out, entry.data)
-	p.next, s.packed = entry.last+1, to
-	return size
+	p.window.push(underWay{first: p.next, last: last, data: bytes.Clone(p.scratch), of: s, offset: offset, at: now})
+	p.next = last + 1
 }
 
 // refuse answers a command that must not be proposed; its code is empty when

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	hraft "github.com/hashicorp/raft"
+	"github.com/rs/zerolog"
 
 	"vera"
 	"vera/raft/state"
@@ -37,10 +38,13 @@ type ground struct {
 // yet.
 func newGround(t *testing.T) *ground {
 	g := &ground{stop: make(chan struct{}), term: 1, fate: func() int { return 1 }, arrived: make(chan struct{}, 1)}
-	g.proposer = newProposer(7, 1, 5*time.Second, g.take)
+	started := uint64(0)
+	begin := func() (uint64, error) { started++; return started, nil }
+	g.proposer = newProposer(7, 5*time.Second, begin, g.take)
 	g.fsm = &fsm{
 		machine: state.New(), proposer: g.proposer, graces: newGraces(), feed: newFeed(100, 1<<20), waiters: newWaiters(),
 		peers: newPeers("a-1", "", ""), metrics: newMetrics(nil), ready: make(chan struct{}),
+		silences: newSilences(7, time.Second, time.Second), fellows: newFellows(7, zerolog.Nop()),
 	}
 	g.fsm.graces.missed = func(*doubt) bool { return true }
 	close(g.fsm.ready)
@@ -49,11 +53,6 @@ func newGround(t *testing.T) *ground {
 	t.Cleanup(func() {
 		close(g.stop)
 		g.proposer.close()
-	})
-	g.propose([]state.Command{{Kind: state.PeerUp}}, func(_ []state.Reply, err error) {
-		if err != nil {
-			t.Errorf("up: %v", err)
-		}
 	})
 	return g
 }

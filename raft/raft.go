@@ -13,25 +13,26 @@ import (
 // that the log drives. All methods may be called from any goroutine. Functions
 // given to it are called on its own goroutines: they must not block.
 type Raft struct {
-	options     Options
-	directory   *directory
-	log         *quietLog
-	space       *space
-	guard       *guard
-	largest     int
-	snapshots   *snapshots
-	incarnation uint64
-	hraft       *hraft.Raft
-	network     network    // nil: this peer is alone
-	transport   *transport // nil: alone
-	handOver    *handOver
-	leads       <-chan bool   // hashicorp/raft tells when this peer begins and ceases to lead
-	changed     chan struct{} // of capacity 1: the leader is another, or none
+	options   Options
+	directory *directory
+	log       *quietLog
+	space     *space
+	guard     *guard
+	largest   int
+	snapshots *snapshots
+	hraft     *hraft.Raft
+	network   network    // nil: this peer is alone
+	transport *transport // nil: alone
+	handOver  *handOver
+	leads     <-chan bool   // hashicorp/raft tells when this peer begins and ceases to lead
+	changed   chan struct{} // of capacity 1: the leader is another, or none
 
 	machine  *state.Machine
 	fsm      *fsm
 	proposer *proposer
 	graces   *graces
+	silences *silences
+	fellows  *fellows
 	feed     *Feed
 	waiters  *waiters
 	peers    *peers

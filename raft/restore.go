@@ -131,14 +131,3 @@ func (d *directory) storeTerm(term uint64) error {
 	}
 	return errors.Join(log.SetUint64(termName, term), log.Close())
 }
-
-// former is what a peer that is alone in its cluster says of all that ever
-// wrote to the log beside it: whoever was connected there is waited for.
-func (r *Raft) former() (gone []state.Command) {
-	for _, p := range r.machine.Peers() {
-		if p.Peer != r.Peer() && !p.Gone {
-			gone = append(gone, state.Command{Kind: state.PeerGone, Peer: p.Peer, Incarnation: p.Incarnation, Grace: r.options.FailoverGrace})
-		}
-	}
-	return gone
-}

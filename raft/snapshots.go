@@ -97,7 +97,31 @@ func (s *snapshots) Open(id string) (*hraft.SnapshotMeta, io.ReadCloser, error) 
 	if err != nil && s.broken == nil {
 		s.broken = damagedSnapshot(filepath.Join(s.path, id, "state.bin"), err)
 	}
-	return meta, content, err
+	if err != nil {
+		return nil, nil, err
+	}
+	return meta, &loading{content, meta}, nil
+}
+
+// loading is a snapshot that is read, and what it says of itself.
+type loading struct {
+	io.ReadCloser
+	meta *hraft.SnapshotMeta
+}
+
+// metaOf finds out what a snapshot says of itself that hashicorp/raft has
+// wrapped; nil: it was never one of snapshots.
+func metaOf(snapshot io.ReadCloser) *hraft.SnapshotMeta {
+	for {
+		switch s := snapshot.(type) {
+		case *loading:
+			return s.meta
+		case hraft.ReadCloserWrapper:
+			snapshot = s.WrappedReadCloser()
+		default:
+			return nil
+		}
+	}
 }
 
 // newest returns what the newest snapshot says of itself, nil when there is none.

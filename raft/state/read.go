@@ -104,6 +104,14 @@ func (m *Machine) Peers() []Peer {
 	return all
 }
 
+// Peer returns a peer that ever wrote to the log; else all but its id is zero.
+func (m *Machine) Peer(id PeerID) Peer {
+	if p := m.world.Load().peer(id); p != nil {
+		return Peer{p.id, p.incarnation, p.last.Load(), p.gone}
+	}
+	return Peer{Peer: id}
+}
+
 // LastSequence returns a peer's latest incarnation and the number of its last
 // command that was applied; zeros for one that never wrote to the log. The
 // next number it may use is one more.
