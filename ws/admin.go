@@ -102,7 +102,7 @@ func (v *visit) ready() error {
 		{"leader", status.Leader != "", "none is known"},
 		{"majority", !status.Suspended, "out of touch with it"},
 		{"applied", lag <= behind, fmt.Sprintf("%d indexes behind", lag)},
-		{"state", status.Diverged == "", status.Diverged},
+		{"agreement", status.Diverged == "", status.Diverged},
 		{"draining", !status.Draining && !v.site.draining(), "this peer is going away"},
 	} {
 		if check.ok {

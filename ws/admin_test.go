@@ -85,7 +85,7 @@ func TestAdminRoutes(t *testing.T) {
 	for target, want := range map[string]string{
 		"/livez":                  "ok\n",
 		"/readyz":                 "ok\n",
-		"/readyz?verbose":         "[+] leader ok\n[+] majority ok\n[+] applied ok\n[+] draining ok\nok\n",
+		"/readyz?verbose":         "[+] leader ok\n[+] majority ok\n[+] applied ok\n[+] agreement ok\n[+] draining ok\nok\n",
 		"/actors":                 `{"session":3}` + "\n",
 		"/actors/top":             `{"n":20}` + "\n",
 		"/actors/top?limit=5":     `{"n":5}` + "\n",
@@ -173,10 +173,11 @@ func TestAnOperatorEndsASession(t *testing.T) {
 
 func TestReadinessSaysWhatIsWrong(t *testing.T) {
 	for name, change := range map[string]func(s *vera.Status){
-		"leader":   func(s *vera.Status) { s.Leader = "" },
-		"majority": func(s *vera.Status) { s.Suspended = true },
-		"applied":  func(s *vera.Status) { s.Committed = 5000 },
-		"draining": func(s *vera.Status) { s.Draining = true },
+		"leader":    func(s *vera.Status) { s.Leader = "" },
+		"majority":  func(s *vera.Status) { s.Suspended = true },
+		"applied":   func(s *vera.Status) { s.Committed = 5000 },
+		"agreement": func(s *vera.Status) { s.Diverged = "its state differs from that of b" },
+		"draining":  func(s *vera.Status) { s.Draining = true },
 	} {
 		p, _ := withAdmin(t)
 		change(&p.status)
