@@ -136,6 +136,11 @@ func parse(sent []byte) (*http.Request, []byte, error) {
 	return r, body, nil
 }
 
+// head is parse for who reads no body.
+func head(sent string) (*http.Request, error) {
+	return http.ReadRequest(bufio.NewReader(strings.NewReader(sent)))
+}
+
 // verify sends a request over a wire and has v verify it.
 func verify(v *Receiver, t testing.TB, r *http.Request, also ...string) (string, error) {
 	t.Helper()
