@@ -65,7 +65,7 @@ func (l *Link) callOnce(ctx context.Context, p *pool, to address, what string, b
 	if err != nil {
 		return nil, "", err
 	}
-	head, err := ln.exchange(r)
+	head, err := ln.exchange(ctx, r)
 	if err == nil {
 		challenge, err = l.judge(ln, head, challenge == "")
 	}
@@ -171,7 +171,7 @@ func (l *Link) dialOnce(ctx context.Context, to address, kind, challenge string)
 	r, err := l.request(ln, http.MethodGet, streamPath+kind, nil, challenge, upgrade)
 	var head *http.Response
 	if err == nil {
-		head, err = ln.exchange(r)
+		head, err = ln.exchange(ctx, r)
 	}
 	if err == nil {
 		challenge, err = l.judge(ln, head, challenge == "")

@@ -82,7 +82,7 @@ func (l *Link) connect(ctx context.Context, to address) (*line, error) {
 
 // exchange sends a request and reads the head of its answer. After an error, or
 // when the context ends before the answer is read, the line is of no more use.
-func (ln *line) exchange(r *http.Request) (*http.Response, error) {
+func (ln *line) exchange(ctx context.Context, r *http.Request) (*http.Response, error) {
 	ln.bound.left = maxHead
 	w := bufio.NewWriterSize(ln.conn, 4096)
 	sent := r.Write(w)
@@ -92,6 +92,9 @@ func (ln *line) exchange(r *http.Request) (*http.Response, error) {
 	// Who refuses a body answers before all of it is sent, so there may be an
 	// answer all the same.
 	if sent != nil {
+		if ctx.Err() != nil {
+			return nil, sent
+		}
 		_ = ln.conn.SetReadDeadline(time.Now().Add(time.Second))
 	}
 	answer, err := http.ReadResponse(ln.r, r)
@@ -103,9 +106,13 @@ func (ln *line) exchange(r *http.Request) (*http.Response, error) {
 
 // read reads the body of an answer.
 func (ln *line) read(answer *http.Response) ([]byte, error) {
-	ln.bound.left = MaxBody + maxHead
-	if answer.ContentLength < 0 || answer.ContentLength > MaxBody {
-		return nil, fmt.Errorf("the answer has no length, or more than %d bytes", MaxBody)
+	most := int64(maxTold)
+	if answer.StatusCode == http.StatusOK {
+		most = MaxBody
+	}
+	ln.bound.left = most
+	if answer.ContentLength < 0 || answer.ContentLength > most {
+		return nil, fmt.Errorf("the answer with status %d has no length, or more than %d bytes", answer.StatusCode, most)
 	}
 	body := make([]byte, answer.ContentLength)
 	if _, err := io.ReadFull(answer.Body, body); err != nil {
@@ -195,7 +202,7 @@ func (p *pool) pop() *line {
 // put gives a line back: to be used again, or to be closed.
 func (l *Link) put(p *pool, ln *line, again bool) {
 	defer func() { <-p.slots }()
-	if !again {
+	if !again || ln.r.Buffered() > 0 {
 		ln.close()
 		return
 	}

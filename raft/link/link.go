@@ -73,6 +73,7 @@ type Link struct {
 	server  *http.Server
 	limits  limits
 	metrics *metrics
+	rarely  zerolog.Logger // for what strangers can bring about
 	reads   chan struct{} // has one for each large body that is read
 
 	ctx      context.Context // ends with Close
@@ -114,6 +115,7 @@ func New(o Options) (*Link, error) {
 		sender:   &sign.Sender{Key: o.Key, Cluster: o.Cluster, Now: o.Now, Rand: rand.Reader},
 		receiver: receiver,
 		limits:   usual(),
+		rarely:   o.Logger.Sample(&zerolog.BurstSampler{Burst: 5, Period: time.Minute}),
 		reads:    make(chan struct{}, maxReads),
 		wires:    map[*wire]struct{}{},
 		pools:    map[address]*pool{},

@@ -25,7 +25,7 @@ var (
 // peer is a Link in a test, with a listener on loopback, and what it was asked.
 type peer struct {
 	*Link
-	t        *testing.T
+	t        testing.TB
 	host     string
 	registry *prometheus.Registry
 	served   chan error
@@ -50,7 +50,7 @@ func newKey(t testing.TB) ed25519.PrivateKey {
 // newPeer starts a peer of cluster "a"; change may change its options before.
 func newPeer(t testing.TB, change func(*Options, *limits)) *peer {
 	t.Helper()
-	p := &peer{registry: prometheus.NewRegistry(), served: make(chan error, 1), trusted: map[string]bool{}, cluster: "a", streams: make(chan net.Conn, 64)}
+	p := &peer{t: t, registry: prometheus.NewRegistry(), served: make(chan error, 1), trusted: map[string]bool{}, cluster: "a", streams: make(chan net.Conn, 64)}
 	p.answer = func(_ context.Context, _ Caller, what string, body []byte) ([]byte, error) {
 		return append([]byte(what+" "), body...), nil
 	}

@@ -52,14 +52,13 @@ func no(label, reason string) *denial {
 func (l *Link) serve(w http.ResponseWriter, r *http.Request) {
 	v := &visit{link: l, w: w, r: r, wire: r.Context().Value(wireOf{}).(*wire)}
 	if !l.enter() {
-		v.deny(&denial{http.StatusServiceUnavailable, "closed", ErrClosed.Error(), nil})
-		return
+		panic(http.ErrAbortHandler) // net/http closes the connection and says nothing
 	}
 	defer l.handlers.Done()
 	defer func() {
 		if p := recover(); p != nil {
 			l.o.Logger.Error().Interface("panic", p).Bytes("stack", debug.Stack()).Str("path", r.URL.Path).Msg("a request of another peer failed")
-			panic(http.ErrAbortHandler) // net/http closes the connection and says nothing
+			panic(http.ErrAbortHandler)
 		}
 	}()
 	if d := v.handle(); d != nil {
@@ -248,7 +247,7 @@ func (v *visit) deny(d *denial) {
 	l.metrics.refused(d.label)
 	event := l.o.Logger.Debug()
 	if d.label == "secret" || d.label == "signature" || d.label == "key" || d.label == "connection" {
-		event = l.o.Logger.Warn() // a mistake of an operator, or an attack
+		event = l.rarely.Warn() // a mistake of an operator, or an attack
 	}
 	event.Str("reason", d.reason).Int("status", d.status).Str("from", v.r.RemoteAddr).Str("key", v.from.Key).Msg("a request of a peer was refused")
 	h := v.w.Header()
