@@ -2,11 +2,10 @@ package link
 
 import (
 	"bufio"
-	"bytes"
-	"context"
 	"io"
 	"net/http"
 	"strings"
+	"sync/atomic"
 	"testing"
 )
 
@@ -271,19 +270,23 @@ func TestSignedRequestsToNothing(t *testing.T) {
 	}
 }
 
-func TestALateMemberIsRefusedAfterItsSignature(t *testing.T) {
-	a, b := two(t)
-	// Removed between the first look at its key and the last one.
-	looks := 0
-	b.o.Trusted = func(string) bool { looks++; return looks == 1 }
-	_, err := a.Call(within(t), b.host, b.KeyID(), "greet", bytes.Repeat([]byte("x"), 100))
-	if err == nil && b.asked()[0].Trusted {
-		t.Fatal("handled as a member's")
-	}
-	var from Caller
-	b.answer = func(_ context.Context, c Caller, _ string, _ []byte) ([]byte, error) { from = c; return nil, nil }
-	looks = 0
-	if _, err := a.Call(within(t), b.host, b.KeyID(), "greet", nil); err != nil || from.Trusted || !from.Proven {
-		t.Errorf("%+v, %v: want it handled as of one who knows the secret", from, err)
+func TestMembershipIsAskedAgainAfterTheSignature(t *testing.T) {
+	for _, secret := range [][]byte{nil, secretA} {
+		var looks atomic.Int32
+		b := newPeer(t, func(o *Options, _ *limits) {
+			o.Trusted = func(string) bool { return looks.Add(1) == 1 } // removed while the signature is verified
+		})
+		a := newPeer(t, func(o *Options, _ *limits) { o.Secret = secret })
+		_, err := a.Call(within(t), b.host, b.KeyID(), "greet", nil)
+		if secret == nil {
+			if !isStatus(err, http.StatusUnauthorized) || len(b.asked()) != 0 {
+				t.Errorf("%v, %d calls handled", err, len(b.asked()))
+			}
+		} else if err != nil || b.asked()[0].Trusted || !b.asked()[0].Proven {
+			t.Errorf("%+v, %v: want it handled as of one who knows the secret", b.asked(), err)
+		}
+		if looks.Load() != 2 {
+			t.Errorf("%d looks at membership, want 2", looks.Load())
+		}
 	}
 }

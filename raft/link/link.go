@@ -74,7 +74,7 @@ type Link struct {
 	limits  limits
 	metrics *metrics
 	rarely  zerolog.Logger // for what strangers can bring about
-	reads   chan struct{} // has one for each large body that is read
+	reads   chan struct{}  // has one for each large body that is read
 
 	ctx      context.Context // ends with Close
 	cancel   context.CancelFunc
