@@ -35,6 +35,7 @@ var mayImport = map[string][]string{
 	"vera/ws":         {"vera"},
 	"vera/client":     {"vera"},
 	"vera/test":       {"vera", "vera/client"},
+	"vera/test/sim":   {"vera", "vera/raft", "vera/raft/state", "vera/actors", "vera/test"},
 	"vera/cmd/vera":   {"vera", "vera/raft", "vera/raft/state", "vera/actors", "vera/ws", "vera/client"},
 }
 
@@ -47,6 +48,7 @@ var onlyIn = map[string][]string{
 	"github.com/coder/websocket":         {"vera/client", "vera/test"},
 	"github.com/go-json-experiment/json": {"vera"},
 	"github.com/hashicorp/go-hclog":      {"vera/raft"},
+	"github.com/anishathalye/porcupine":  {"vera/test"},
 	"github.com/dunglas/httpsfv":         {"vera/raft/sign"},
 }
 
