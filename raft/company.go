@@ -26,7 +26,16 @@ func (r *Raft) connect() hraft.Transport {
 		return address
 	}
 	r.handOver.lost = func() { r.proposer.rest() }
+	r.transport.nudges.commit = func() uint64 { return r.hraft.CommitIndex() }
+	r.transport.nudges.leads = func(term uint64) bool { return r.hraft.State() == hraft.Leader && r.hraft.CurrentTerm() == term }
 	return r.transport
+}
+
+// nudge has the followers told of what is committed, if there are any.
+func (r *Raft) nudge() {
+	if r.transport != nil {
+		r.transport.nudges.committed()
+	}
 }
 
 // address is this peer's in the newest configuration of its log or snapshot.

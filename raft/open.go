@@ -202,7 +202,7 @@ func (r *Raft) startRaft() (err error) {
 	config := r.options.config(r.directory.RaftID, r.log)
 	leads := make(chan bool, 16)
 	config.NotifyCh, r.leads = leads, leads
-	started, err := hraft.NewRaft(config, r.fsm, r.guard, r.guard, r.snapshots, r.connect())
+	started, err := hraft.NewRaft(config, prompt{r.fsm, r.nudge}, r.guard, r.guard, r.snapshots, r.connect())
 	if started != nil {
 		r.hraft = started
 	}

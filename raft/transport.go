@@ -2,7 +2,6 @@ package raft
 
 import (
 	"bufio"
-	"context"
 	"errors"
 	"io"
 	"net"
@@ -45,6 +44,7 @@ type transport struct {
 	consumer chan hraft.RPC
 	closed   chan struct{}
 	closing  sync.Once
+	nudges   *nudges
 
 	mu   sync.Mutex
 	idle map[hraft.ServerAddress][]*line
@@ -57,11 +57,13 @@ var (
 )
 
 func newTransport(self hraft.ServerAddress, n network, busy func() time.Duration) *transport {
-	return &transport{
+	t := &transport{
 		self: self, network: n, busy: busy,
 		consumer: make(chan hraft.RPC), closed: make(chan struct{}),
 		idle: map[hraft.ServerAddress][]*line{},
 	}
+	t.nudges = newNudges(t)
+	return t
 }
 
 // line is a stream to another peer, used by one question at a time.
@@ -83,17 +85,7 @@ func (t *transport) take(to hraft.ServerAddress) (*line, error) {
 		return l, nil
 	}
 	t.mu.Unlock()
-	at, err := targetOf(to)
-	if err != nil {
-		return nil, err
-	}
-	ctx, cancel := context.WithTimeout(context.Background(), sendWithin)
-	defer cancel()
-	c, err := t.network.dial(ctx, at, streamRaft)
-	if err != nil {
-		return nil, err
-	}
-	return &line{Conn: c, from: bufio.NewReader(c)}, nil
+	return t.dial(to)
 }
 
 // give puts a line back. After Close it is closed.
@@ -198,15 +190,21 @@ func (t *transport) AppendEntriesPipeline(hraft.ServerID, hraft.ServerAddress) (
 // AppendEntries asks a peer to append entries. Of more than appendBytes only
 // the first are sent, and args says so: hashicorp/raft sends the others next.
 func (t *transport) AppendEntries(_ hraft.ServerID, to hraft.ServerAddress, args *hraft.AppendEntriesRequest, answer *hraft.AppendEntriesResponse) error {
-	within := sendWithin
-	if len(args.Entries) > 0 {
-		within = appendWithin
-		args.Entries = fitting(args.Entries)
+	say := func(e *encoder) {
+		e.begin(sayAppend)
+		e.append(args)
 	}
-	return t.ask(to, within, func(w *encoder) {
-		w.begin(sayAppend)
-		w.append(args)
-	}, answer)
+	if args.PrevLogEntry == 0 && len(args.Entries) == 0 {
+		return t.ask(to, sendWithin, say, answer) // a heartbeat
+	}
+	args.Entries = fitting(args.Entries)
+	f := t.nudges.of(to)
+	f.sending(args)
+	err := t.ask(to, appendWithin, say, answer)
+	if err == nil && answer.Success {
+		f.has(args)
+	}
+	return err
 }
 
 // fitting returns as many of the first entries as an append may have, one at
@@ -297,6 +295,7 @@ func (t *transport) Close() error {
 				l.Close()
 			}
 		}
+		t.nudges.running.Wait()
 	})
 	return nil
 }
@@ -323,6 +322,11 @@ func (t *transport) serve(c net.Conn) {
 		if s, is := command.(*hraft.InstallSnapshotRequest); is {
 			rpc.Reader = &arriving{c, io.LimitReader(from, s.Size)}
 		}
+		if early := commitOf(command); early != nil {
+			if _, ok := t.pass(hraft.RPC{Command: early, RespChan: answers}, answers); !ok {
+				return
+			}
+		}
 		answer, ok := t.pass(rpc, answers)
 		if !ok {
 			return
@@ -337,6 +341,19 @@ func (t *transport) serve(c net.Conn) {
 			return
 		}
 	}
+}
+
+// commitOf returns the part of an append that tells what is committed.
+// hashicorp/raft looks at that only when the entries are on the disk: so it is
+// told first, and what was committed is applied while these are written.
+func commitOf(command any) *hraft.AppendEntriesRequest {
+	a, is := command.(*hraft.AppendEntriesRequest)
+	if !is || len(a.Entries) == 0 || a.PrevLogEntry == 0 || a.LeaderCommitIndex == 0 {
+		return nil
+	}
+	first := *a
+	first.Entries, first.LeaderCommitIndex = nil, min(a.LeaderCommitIndex, a.PrevLogEntry)
+	return &first
 }
 
 // readAhead is how much of a stream is read at once, in bytes: as much as a
