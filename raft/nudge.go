@@ -30,6 +30,7 @@ type nudges struct {
 // follower is what is known of a peer that this one replicates to.
 type follower struct {
 	wake chan struct{} // of capacity 1
+	gone chan struct{} // closed when it is no follower any more
 
 	mu     sync.Mutex
 	header hraft.RPCHeader // of this peer
@@ -49,7 +50,7 @@ func (n *nudges) of(a hraft.ServerAddress) *follower {
 	defer n.mu.Unlock()
 	f := n.all[a]
 	if f == nil {
-		f = &follower{wake: make(chan struct{}, 1)}
+		f = &follower{wake: make(chan struct{}, 1), gone: make(chan struct{})}
 		n.all[a] = f
 		n.running.Go(func() { n.run(a, f) })
 	}
@@ -63,7 +64,7 @@ func (n *nudges) forget(keep func(hraft.ServerAddress) bool) {
 	for a, f := range n.all {
 		if !keep(a) {
 			delete(n.all, a)
-			close(f.wake)
+			close(f.gone)
 		}
 	}
 }
@@ -73,10 +74,14 @@ func (n *nudges) committed() {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	for _, f := range n.all {
-		select {
-		case f.wake <- struct{}{}:
-		default:
-		}
+		f.poke()
+	}
+}
+
+func (f *follower) poke() {
+	select {
+	case f.wake <- struct{}{}:
+	default:
 	}
 }
 
@@ -128,10 +133,9 @@ func (n *nudges) run(a hraft.ServerAddress, f *follower) {
 	}()
 	for {
 		select {
-		case _, more := <-f.wake:
-			if !more {
-				return
-			}
+		case <-f.wake:
+		case <-f.gone:
+			return
 		case <-n.transport.closed:
 			return
 		}

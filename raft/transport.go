@@ -203,6 +203,7 @@ func (t *transport) AppendEntries(_ hraft.ServerID, to hraft.ServerAddress, args
 	err := t.ask(to, appendWithin, say, answer)
 	if err == nil && answer.Success {
 		f.has(args)
+		f.poke() // it may have come after the commit
 	}
 	return err
 }
