@@ -98,6 +98,10 @@ func (p *peer) open(ctx context.Context) (err error) {
 	if p.admin, err = net.Listen("tcp", c.adminAddr); err != nil {
 		return addressError("admin-addr", err)
 	}
+	for _, l := range []net.Listener{p.client, p.admin} {
+		early := ws.ServeEarly(l.(*net.TCPListener), p.log)
+		defer early.End()
+	}
 	if c.clustered() {
 		if p.peers, err = net.Listen("tcp", cmp.Or(c.peerAddr, defaultPeerAddr)); err != nil {
 			return addressError("peer-addr", err)
