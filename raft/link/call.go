@@ -18,7 +18,8 @@ var errUnproven = errors.New("it did not prove that it knows the cluster's secre
 
 // Call asks the peer at an address (host:port), the holder of a key, for
 // something, by a name of a-z, 0-9 and "-", and returns its answer. With no key
-// it asks whoever proves the cluster's secret. What it answers with an error is a
+// it asks whoever proves the cluster's secret; with a key that is no member's, its
+// holder must prove it as well. What it answers with an error is a
 // *Refused, with status 422 when it is Options.Call's there. After any other
 // error nobody knows whether the call was handled. The context should end.
 func (l *Link) Call(ctx context.Context, host, key, what string, body []byte) ([]byte, error) {
@@ -106,8 +107,10 @@ func (l *Link) request(ln *line, method, path string, body []byte, challenge str
 	return r, l.sender.Sign(r, body, ln.receiver, challenge, fieldConnection)
 }
 
-// judge says whether an answer may be used at all. Of a 401 it returns the
-// challenge; what else such an answer says is only told to people.
+// judge says whether an answer may be used at all: who gave it is a member, or
+// proved the secret, or is at least the one who was meant where we know no secret.
+// Of a 401 it returns the challenge; what else such an answer says is only told to
+// people.
 func (l *Link) judge(ln *line, head *http.Response, first bool) (string, error) {
 	if head.StatusCode == http.StatusUnauthorized {
 		_, challenge, err := sign.Asked(head.Header, ln.key)
@@ -116,7 +119,8 @@ func (l *Link) judge(ln *line, head *http.Response, first bool) (string, error) 
 		}
 		return challenge, nil
 	}
-	if ln.to.key == "" && !proves(head.Header.Get(fieldProof), l.o.Secret, answering, ln.exporter, ln.key) {
+	who := ln.to.key != "" && (len(l.o.Secret) == 0 || l.o.Trusted(ln.key))
+	if !who && !proves(head.Header.Get(fieldProof), l.o.Secret, answering, ln.exporter, ln.key) {
 		return "", errUnproven
 	}
 	return "", nil
@@ -139,7 +143,8 @@ func refused(status int, said []byte) *Refused {
 
 // Dial opens a stream of a kind, named as a call is, to the peer at an address
 // (host:port), the holder of a key. It returns before the context ends; the
-// stream has no deadline.
+// stream has no deadline. An end of it may be that of its connection: what is said on
+// it must show what is whole.
 func (l *Link) Dial(ctx context.Context, host, key, kind string) (net.Conn, error) {
 	to := address{host, key}
 	if !isName(kind) {

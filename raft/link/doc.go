@@ -22,8 +22,8 @@
 // Invariants:
 //
 //  1. What is not signed is answered 401 and nothing else, whatever its path, but
-//     for the paths of clients (404) and what is no HTTP at all. Its body is not
-//     read, its connection is closed.
+//     for the paths of clients (404) and heads that are no HTTP or too long (400,
+//     431). Its body is not read, and a stranger's connection is closed.
 //  2. A request is its certificate's key's: a signature by another one, even a
 //     member's, is refused. So is one made for another connection, another peer,
 //     another start of it, or another cluster.
@@ -31,13 +31,15 @@
 //     A member that is none any more loses its connections, streams and calls
 //     when Cut is called; no request of it is handled that came after.
 //  4. Nothing of an answer is used before it is known whose it is: by the key that
-//     was asked for or, if any would do, by the proof of the secret. (Of a 401 the
-//     name of the receiver and the challenge are used to ask again, no more.)
+//     was asked for and, if that is no member's or any would do, by the proof of the
+//     secret. (Of a 401 the challenge is used to ask again, and the reason is told to
+//     people, no more.)
 //  5. A call that was refused with 401 was not handled, so it is signed anew and
 //     sent again; nothing else is ever sent twice.
 //  6. Everything is bounded: see the limits in limits.go. Strangers have a small
 //     share of the connections, for a few seconds; the oldest makes room.
-//  7. Close leaves no connection and no goroutine, and waits for the handlers.
+//  7. Close leaves no connection, and waits for the handlers. Goroutines of net/http
+//     that had just refused somebody end half a second later.
 //
 // Lock: Link.mu guards which connections there are and whose; nothing is called
 // while it is held. Each pool has its own, taken before Link.mu or without it.

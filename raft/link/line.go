@@ -27,6 +27,7 @@ type line struct {
 	conn     *tls.Conn
 	bound    *bound
 	r        *bufio.Reader // of bound
+	w        *bufio.Writer // of conn
 	key      string        // whose it is
 	receiver string        // how the other side names itself in signatures
 	exporter []byte
@@ -68,7 +69,7 @@ func (l *Link) connect(ctx context.Context, to address) (*line, error) {
 	}
 	state := conn.ConnectionState()
 	ln := &line{to: to, wire: w, conn: conn, key: keyOf(state), bound: &bound{r: conn}}
-	ln.r = bufio.NewReaderSize(ln.bound, 4096)
+	ln.r, ln.w = bufio.NewReader(ln.bound), bufio.NewWriter(conn)
 	ln.receiver = state.PeerCertificates[0].Subject.CommonName
 	if ln.exporter, err = exporter(state); err == nil && !strings.HasPrefix(ln.receiver, ln.key+"/") {
 		err = fmt.Errorf("its certificate does not name it")
@@ -84,10 +85,9 @@ func (l *Link) connect(ctx context.Context, to address) (*line, error) {
 // when the context ends before the answer is read, the line is of no more use.
 func (ln *line) exchange(ctx context.Context, r *http.Request) (*http.Response, error) {
 	ln.bound.left = maxHead
-	w := bufio.NewWriterSize(ln.conn, 4096)
-	sent := r.Write(w)
+	sent := r.Write(ln.w)
 	if sent == nil {
-		sent = w.Flush()
+		sent = ln.w.Flush()
 	}
 	// Who refuses a body answers before all of it is sent, so there may be an
 	// answer all the same.

@@ -76,9 +76,11 @@ type Link struct {
 	rarely  zerolog.Logger // for what strangers can bring about
 	reads   chan struct{}  // has one for each large body that is read
 
-	ctx      context.Context // ends with Close
-	cancel   context.CancelFunc
-	handlers sync.WaitGroup // of requests and streams; Add under mu while not closed
+	ctx       context.Context // ends with Close
+	cancel    context.CancelFunc
+	handlers  sync.WaitGroup // of requests and streams; Add under mu while not closed
+	greetings sync.WaitGroup // of TLS handshakes; Add by Serve's goroutine only
+	served    chan struct{}  // closed when Serve returned
 
 	mu        sync.Mutex
 	closed    bool
@@ -119,6 +121,7 @@ func New(o Options) (*Link, error) {
 		reads:    make(chan struct{}, maxReads),
 		wires:    map[*wire]struct{}{},
 		pools:    map[address]*pool{},
+		served:   make(chan struct{}),
 	}
 	l.ctx, l.cancel = context.WithCancel(context.Background())
 	l.metrics, err = newMetrics(o.Metrics, l)
@@ -143,6 +146,7 @@ func (l *Link) Serve(listener net.Listener) error {
 	l.server = l.newServer()
 	server := l.server
 	l.mu.Unlock()
+	defer close(l.served)
 	err := server.Serve(&door{listener, l, serverTLS(l.own)})
 	if errors.Is(err, http.ErrServerClosed) {
 		return nil
@@ -159,11 +163,22 @@ func (l *Link) newServer() *http.Server {
 		MaxHeaderBytes:               maxHead - 4096, // net/http adds as much
 		TLSNextProto:                 map[string]func(*http.Server, *tls.Conn, http.Handler){},
 		ErrorLog:                     log.New(&complaints{l.o.Logger}, "", 0),
+		ConnState:                    l.visited,
 		BaseContext:                  func(net.Listener) context.Context { return l.ctx },
 		ConnContext: func(ctx context.Context, c net.Conn) context.Context {
 			return context.WithValue(ctx, wireOf{}, c.(*tls.Conn).NetConn())
 		},
 	}
+}
+
+// visited counts the TLS handshakes that are under way: a request counts itself.
+func (l *Link) visited(c net.Conn, state http.ConnState) {
+	w := c.(*tls.Conn).NetConn().(*wire)
+	if state == http.StateNew {
+		l.greetings.Add(1)
+		return
+	}
+	w.greeted.Do(l.greetings.Done)
 }
 
 // complaints is where net/http complains of what strangers send.
@@ -221,7 +236,9 @@ func (l *Link) Close() error {
 	}
 	if server != nil {
 		_ = server.Close() // the listener may be closed already
+		<-l.served
 	}
+	l.greetings.Wait()
 	l.handlers.Wait()
 	l.metrics.unregister()
 	return nil

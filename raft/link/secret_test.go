@@ -91,6 +91,10 @@ func TestWhoDoesNotProveTheSecretIsNotBelieved(t *testing.T) {
 			t.Errorf("%s: %q, %v", name, answer, err)
 		}
 	}
+	own, key := named(t)
+	if _, err := a.Call(within(t), impersonate(t, own, func(*http.Request) string { return "" }), key, "join", nil); !errors.Is(err, errUnproven) {
+		t.Errorf("a key that is no member's: %v", err)
+	}
 	if _, err := a.Call(within(t), impostor(t, func(*http.Request) string { return "" }), "", "join", nil); err == nil {
 		t.Error("a certificate that names nobody was taken")
 	}

@@ -61,7 +61,7 @@ func (v *visit) stream(kind string) *denial {
 	_ = raw.SetDeadline(time.Now().Add(v.link.limits.head))
 	head := "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: " + protocol + "\r\n"
 	if v.from.Proven {
-		head += fieldProof + ": " + prove(v.link.o.Secret, answering, v.exporter, v.link.id) + "\r\n"
+		head += fieldProof + ": " + prove(v.link.o.Secret, answering, v.wire.exporter, v.link.id) + "\r\n"
 	}
 	if _, err := raw.Write([]byte(head + "\r\n")); err != nil {
 		_ = raw.Close()

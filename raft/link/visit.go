@@ -28,12 +28,11 @@ const (
 
 // visit is one request.
 type visit struct {
-	link     *Link
-	w        http.ResponseWriter
-	r        *http.Request
-	wire     *wire
-	exporter []byte
-	from     Caller
+	link *Link
+	w    http.ResponseWriter
+	r    *http.Request
+	wire *wire
+	from Caller
 }
 
 // denial is why a request is not handled.
@@ -106,12 +105,14 @@ func (v *visit) meet() *denial {
 	if v.r.Header.Get("Signature") == "" {
 		return no("unsigned", "the request is not signed")
 	}
-	var err error
-	if v.exporter, err = exporter(*v.r.TLS); err != nil {
-		return no("connection", "TLS: there is no exporter value")
+	if v.wire.exporter == nil {
+		var err error
+		if v.wire.exporter, err = exporter(*v.r.TLS); err != nil {
+			return no("connection", "TLS: there is no exporter value")
+		}
 	}
 	proof := v.r.Header.Get(fieldProof)
-	v.from.Proven = proves(proof, v.link.o.Secret, asking, v.exporter, v.from.Key)
+	v.from.Proven = proves(proof, v.link.o.Secret, asking, v.wire.exporter, v.from.Key)
 	v.from.Trusted = v.link.o.Trusted(v.from.Key)
 	switch {
 	case v.from.Trusted || v.from.Proven:
@@ -126,7 +127,7 @@ func (v *visit) meet() *denial {
 // verify checks the signature, and then once more who asks: a peer may have been
 // removed meanwhile.
 func (v *visit) verify() *denial {
-	if v.r.Header.Get(fieldConnection) != text(v.exporter) {
+	if v.r.Header.Get(fieldConnection) != text(v.wire.exporter) {
 		return no("connection", "the request was made for another TLS connection")
 	}
 	verify := v.link.receiver.VerifyHead
@@ -228,7 +229,7 @@ func (v *visit) body() ([]byte, *denial) {
 func (v *visit) answer(status int, body []byte) {
 	h := v.w.Header()
 	if v.from.Proven {
-		h.Set(fieldProof, prove(v.link.o.Secret, answering, v.exporter, v.link.id))
+		h.Set(fieldProof, prove(v.link.o.Secret, answering, v.wire.exporter, v.link.id))
 	}
 	if !v.from.Trusted && status != http.StatusUnauthorized {
 		h.Set("Connection", "close")

@@ -2,6 +2,7 @@ package link
 
 import (
 	"net"
+	"sync"
 	"syscall"
 	"time"
 )
@@ -12,6 +13,9 @@ type wire struct {
 	net.Conn
 	link *Link
 	came bool // in
+
+	greeted  sync.Once // its TLS handshake is over, well or not
+	exporter []byte    // of its TLS connection, once there was a request; of the one who serves it
 
 	// Under Link.mu.
 	stage stage
