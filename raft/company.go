@@ -3,22 +3,22 @@ package raft
 import (
 	"context"
 	"errors"
+	"fmt"
 	"net"
+	"strings"
 
 	hraft "github.com/hashicorp/raft"
 )
 
-// connect returns how hashicorp/raft speaks with other peers; listen has them
-// heard once it runs.
+// connect returns how hashicorp/raft speaks with other peers, who are heard
+// once live is set.
 func (r *Raft) connect() hraft.Transport {
+	self := hraft.ServerAddress(r.peers.own().String())
 	r.handOver = &handOver{leading: r.leading, apply: func(entry []byte) { r.hraft.Apply(entry, 0) }}
-	self := r.address()
-	if r.options.Memory == nil {
+	if r.network == nil {
 		_, alone := hraft.NewInmemTransport(self)
 		return alone
 	}
-	key := memoryKey(r.options.Name)
-	r.network = r.options.Memory.network(r.options.Name, key, r.options.Secret)
 	r.transport = newTransport(self, r.network, r.guard.Busy)
 	r.handOver.network = r.network
 	r.handOver.leader = func() hraft.ServerAddress {
@@ -38,48 +38,6 @@ func (r *Raft) nudge() {
 	}
 }
 
-// address is this peer's in the newest configuration of its log or snapshot.
-func (r *Raft) address() hraft.ServerAddress {
-	if r.options.Memory == nil {
-		return hraft.ServerAddress(r.raftID())
-	}
-	return hraft.ServerAddress(r.options.Memory.card(r.options.Name, r.directory.id).String())
-}
-
-// listen has other peers heard.
-func (r *Raft) listen() {
-	if r.network == nil {
-		return
-	}
-	r.run(r.watchDisk)
-	r.network.serve(handlers{
-		trusted: r.trusts,
-		call: func(context.Context, caller, string, []byte) ([]byte, error) {
-			return nil, errors.New("nothing of that name can be asked for here")
-		},
-		stream: func(_, kind string, c net.Conn) {
-			switch kind {
-			case streamRaft:
-				r.transport.serve(c)
-			case streamHandOver:
-				r.handOver.serve(c)
-			default:
-				c.Close()
-			}
-		},
-	})
-}
-
-// trusts says whether a key is that of a peer in the newest configuration.
-func (r *Raft) trusts(key string) bool {
-	for _, s := range r.hraft.GetConfiguration().Configuration().Servers {
-		if c, err := parseCard(s.Address); err == nil && c.key == key {
-			return true
-		}
-	}
-	return false
-}
-
 // enter gives entries to whoever leads.
 func (r *Raft) enter(entries [][]byte) error { return r.handOver.enter(entries) }
 
@@ -94,4 +52,118 @@ func targetOf(a hraft.ServerAddress) (target, error) {
 		return target{}, errors.New("the peer has no address")
 	}
 	return c.target(), nil
+}
+
+// ownCard is what this peer tells of itself.
+func (r *Raft) ownCard() (card, error) {
+	o, d := &r.options, r.directory
+	c := card{client: o.ClientURL, key: d.Key, peer: d.id}
+	if !o.company() {
+		return c, nil
+	}
+	switch {
+	case o.PeerURL != "":
+		c.address = strings.TrimPrefix(o.PeerURL, cardScheme)
+	case o.PeerListener != nil:
+		c.address = o.PeerListener.Addr().String()
+	default:
+		c.address = o.Name + ":1" // as Memory has it
+	}
+	return c, checkAddress(c.address)
+}
+
+// speak has this peer speak with others from now on.
+func (r *Raft) speak() error {
+	o, d := &r.options, r.directory
+	own, err := r.ownCard()
+	if err != nil {
+		return err
+	}
+	r.peers = newPeers(r.raftID(), own)
+	r.peers.changed = func() { poke(r.membership) }
+	if !o.company() {
+		return nil
+	}
+	var n network
+	if o.Memory != nil {
+		n = o.Memory.network(o.Name, d.Key, o.Secret)
+	} else if n, err = newHTTPS(httpsOptions{
+		Key: d.key, Cluster: func() string { return string(d.cluster()) }, Secret: o.Secret,
+		Listener: o.PeerListener, Logger: o.Logger, Metrics: o.Metrics, Fatal: o.Fatal,
+	}); err != nil {
+		return err
+	}
+	r.network = guided{n, r.book}
+	r.network.serve(handlers{trusted: r.trusted, call: r.called, stream: r.streamed})
+	return nil
+}
+
+// trusted says whether a key is that of a peer of the cluster: by the latest
+// configuration in the log, committed or not, as hashicorp/raft has it; or by
+// a later one that was told.
+func (r *Raft) trusted(key string) bool {
+	if r.live.Load() {
+		for _, s := range r.hraft.GetConfiguration().Configuration().Servers {
+			if c, err := parseCard(s.Address); err == nil && c.key == key {
+				return true
+			}
+		}
+	}
+	_, index := r.peers.configuration()
+	return r.book.trusts(key, index)
+}
+
+// called answers what another peer asks.
+func (r *Raft) called(ctx context.Context, from caller, what string, body []byte) ([]byte, error) {
+	switch {
+	case what == callHello:
+		return reply(body, func(h hello) (hello, error) { return r.greeted(from, h) })
+	case what == callPromise && from.proven:
+		return reply(body, func(p promise) (promised, error) { return r.promise(from, p) })
+	case what == callJoin && from.proven:
+		return reply(body, func(j joining) (welcome, error) { return r.welcome(ctx, from, j) })
+	case what == callChange && from.trusted:
+		return reply(body, func(c change) (changed, error) { return r.changeHere(ctx, c) })
+	case what == callPromise || what == callJoin:
+		return nil, errors.New("whoever joins must prove that it knows the cluster's secret")
+	}
+	return nil, fmt.Errorf("this peer does not answer %q to this one", what)
+}
+
+// streamed takes a stream of another peer.
+func (r *Raft) streamed(from, kind string, c net.Conn) {
+	if r.live.Load() {
+		switch kind {
+		case streamRaft:
+			r.transport.serve(c)
+			return
+		case streamHandOver:
+			r.handOver.serve(c)
+			return
+		}
+	}
+	c.Close()
+}
+
+// adopt takes the configuration of a snapshot that another peer sent: no entry
+// of the log will tell it.
+func (r *Raft) adopt() error {
+	snapshot, err := newest(r.snapshots)
+	if err != nil || snapshot == nil {
+		return err
+	}
+	if _, index := r.peers.configuration(); snapshot.ConfigurationIndex > index && snapshot.Index <= r.machine.Applied() {
+		r.peers.configure(snapshot.Configuration, snapshot.ConfigurationIndex)
+	}
+	return nil
+}
+
+// find finds a peer in a configuration.
+func find(servers []hraft.Server, id hraft.ServerID) (hraft.Server, bool) {
+	for _, s := range servers {
+		if s.ID == id {
+			return s, true
+		}
+	}
+	return hraft.Server{}, false
 }

@@ -1,6 +1,7 @@
 package raft
 
 import (
+	"crypto/ed25519"
 	"crypto/rand"
 	"encoding/hex"
 	"encoding/json"
@@ -12,6 +13,7 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+	"sync"
 	"syscall"
 
 	"vera/raft/state"
@@ -22,8 +24,9 @@ const (
 	claimFile    = "in-use"
 	identityFile = "peer.json"
 	cookieFile   = "cookie.key"
+	keyFile      = "peer.key"
 
-	format        = 1 // of the directory; a newer one is refused
+	format        = 2 // of the directory; a newer one is refused. 1 knew of no company
 	clusterDigits = 32
 	cookieBytes   = 32
 	maxName       = 255 // bytes of a peer's name
@@ -35,23 +38,36 @@ type ClusterID string
 
 // identity says whose data a directory holds.
 type identity struct {
-	Format  int       `json:"format"`
-	Cluster ClusterID `json:"cluster"`
-	Peer    string    `json:"peer"`   // state.PeerID in hex
-	Name    string    `json:"name"`   // --name
-	RaftID  string    `json:"raftId"` // the name and a random part: an empty directory never votes as the old one
-	Formed  bool      `json:"formed"` // it has a log, or had one
+	Format int    `json:"format"`
+	Peer   string `json:"peer"`          // state.PeerID in hex
+	Name   string `json:"name"`          // --name
+	RaftID string `json:"raftId"`        // the name and a random part: an empty directory never votes as the old one
+	Key    string `json:"key,omitempty"` // keyID of the key in keyFile
+	standing
 
 	id state.PeerID // Peer
 }
 
+// standing is how a peer stands to a cluster. It changes while others may ask
+// for it: directory.now and directory.become are for that.
+type standing struct {
+	Cluster ClusterID `json:"cluster"`           // the peer's, or until it is formed the one that it would form
+	Formed  bool      `json:"formed"`            // it has a log, or had one
+	Since   uint64    `json:"since,omitempty"`   // index of the configuration with which it came to the cluster
+	Joining bool      `json:"joining,omitempty"` // it is of Cluster, and may have begun its log
+	Promise *promise  `json:"promise,omitempty"`
+	Removed bool      `json:"removed,omitempty"` // from the cluster, for ever
+}
+
 // directory is a peer's data directory, claimed by this process until release.
 type directory struct {
-	identity
+	identity // its standing is guarded by mu
 	files
 	path   string
 	claim  io.Closer
 	cookie []byte
+	key    ed25519.PrivateKey
+	mu     sync.Mutex
 }
 
 // files are the small files of a data directory: a folder's, or those of a disk
@@ -169,14 +185,56 @@ func (d *directory) load(name string, cluster ClusterID) error {
 	if err := d.identity.parse(raw); err != nil {
 		return fmt.Errorf("%s: %w", identityFile, err)
 	}
+	if d.Removed {
+		return errors.New("this peer was removed from its cluster and can't come back: begin with an empty --data-dir")
+	}
 	if cluster != "" && d.Cluster != cluster {
 		return fmt.Errorf("it holds data of cluster %s, not of %s: give another --data-dir", d.Cluster, cluster)
 	}
 	if d.Name != name {
 		return fmt.Errorf("it holds data of the peer %q, not of %q: start with --name %s, or give another --data-dir", d.Name, name, d.Name)
 	}
-	d.cookie, err = d.hex(cookieFile, cookieBytes)
-	return err
+	if d.Formed {
+		if d.cookie, err = d.hex(cookieFile, cookieBytes); err != nil {
+			return err
+		}
+	}
+	return d.loadKey()
+}
+
+// loadKey reads the peer's key. An older directory has none, and a crash may
+// have left one that it does not know of.
+func (d *directory) loadKey() error {
+	key, err := d.hex(keyFile, ed25519.PrivateKeySize)
+	if errors.Is(err, fs.ErrNotExist) && d.Key == "" {
+		if err := d.makeKey(); err != nil {
+			return err
+		}
+		return d.writeIdentity()
+	}
+	if err != nil {
+		return err
+	}
+	// Both halves are kept: a flipped bit would otherwise be another peer.
+	d.key = ed25519.NewKeyFromSeed(key[:ed25519.SeedSize])
+	id := keyID(d.key.Public().(ed25519.PublicKey))
+	if !d.key.Equal(ed25519.PrivateKey(key)) || d.Key != "" && d.Key != id {
+		return fmt.Errorf("%s is not this peer's: put back the one that belongs to %s", keyFile, identityFile)
+	}
+	if d.Key == "" {
+		d.Key = id
+		return d.writeIdentity()
+	}
+	return nil
+}
+
+func (d *directory) makeKey() error {
+	public, key, err := ed25519.GenerateKey(rand.Reader)
+	if err != nil {
+		return err
+	}
+	d.key, d.Key = key, keyID(public)
+	return d.write(keyFile, []byte(hex.EncodeToString(key)+"\n"))
 }
 
 // create makes the files of a new peer. The identity comes last: a directory
@@ -189,13 +247,13 @@ func (d *directory) create(name string, cluster ClusterID) error {
 		cluster = ClusterID(hex.EncodeToString(random(clusterDigits / 2)))
 	}
 	d.identity = newIdentity(name, cluster)
-	d.cookie = random(cookieBytes)
-	if err := d.writeCookie(); err != nil {
+	if err := d.makeKey(); err != nil {
 		return err
 	}
 	return d.writeIdentity()
 }
 
+// writeCookie keeps what the cluster's cookies are signed with.
 func (d *directory) writeCookie() error {
 	return d.write(cookieFile, []byte(hex.EncodeToString(d.cookie)+"\n"))
 }
@@ -203,18 +261,53 @@ func (d *directory) writeCookie() error {
 // newIdentity makes a peer that there never was.
 func newIdentity(name string, cluster ClusterID) identity {
 	return identity{
-		Format:  format,
-		Cluster: cluster,
-		Peer:    hex.EncodeToString(random(8)),
-		Name:    name,
-		RaftID:  name + "-" + hex.EncodeToString(random(4)),
+		Format:   format,
+		Peer:     hex.EncodeToString(random(8)),
+		Name:     name,
+		RaftID:   name + "-" + hex.EncodeToString(random(4)),
+		standing: standing{Cluster: cluster},
 	}
 }
 
-// form notes that there is a log from now on.
-func (d *directory) form() error {
-	d.Formed = true
-	return d.writeIdentity()
+// now returns how the peer stands.
+func (d *directory) now() standing {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.standing
+}
+
+// cluster returns the cluster that the peer is of; "": of none yet.
+func (d *directory) cluster() ClusterID {
+	if s := d.now(); s.Formed || s.Joining {
+		return s.Cluster
+	}
+	return ""
+}
+
+// become changes how the peer stands, durably, unless change refuses it or the
+// disk fails.
+func (d *directory) become(change func(*standing) error) error {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	before := d.standing
+	err := change(&d.standing)
+	if err == nil {
+		d.Format = format
+		err = d.writeIdentity()
+	}
+	if err != nil {
+		d.standing = before
+	}
+	return err
+}
+
+// form notes that there is a log from now on, with this peer in it since an
+// index.
+func (d *directory) form(since uint64) error {
+	return d.become(func(s *standing) error {
+		s.Formed, s.Since, s.Joining, s.Promise = true, since, false, nil
+		return nil
+	})
 }
 
 func (d *directory) writeIdentity() error {
@@ -222,7 +315,7 @@ func (d *directory) writeIdentity() error {
 	if err != nil {
 		return err
 	}
-	if err := d.identity.parse(raw); err != nil {
+	if err := new(identity).parse(raw); err != nil {
 		return err
 	}
 	return d.write(identityFile, append(raw, '\n'))

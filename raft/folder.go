@@ -17,7 +17,7 @@ func (f folder) blank() error {
 	if err != nil {
 		return err
 	}
-	expected := []string{claimFile, cookieFile, cookieFile + suffix, identityFile + suffix, "lost+found"}
+	expected := []string{claimFile, cookieFile, cookieFile + suffix, keyFile, keyFile + suffix, identityFile + suffix, "lost+found"}
 	for _, e := range entries {
 		if !slices.Contains(expected, e.Name()) {
 			return fmt.Errorf("it has no %s but is not empty (%s): give an empty or a new --data-dir", identityFile, e.Name())

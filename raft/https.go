@@ -70,6 +70,8 @@ func (n *https) call(ctx context.Context, to target, what string, body []byte) (
 	answer, err := n.Call(ctx, to.address, to.key, what, body)
 	if refused, ok := errors.AsType[*link.Refused](err); ok && refused.Status == http.StatusUnprocessableEntity {
 		return nil, &refusal{refused.Message}
+	} else if ok && refused.Status == http.StatusUnauthorized {
+		return nil, &denied{refused.Message}
 	}
 	return answer, err
 }

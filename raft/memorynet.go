@@ -95,7 +95,7 @@ func (n *memoryNetwork) call(ctx context.Context, to target, what string, body [
 		h := peer.handlers
 		from := caller{key: n.key, trusted: h.trusted(n.key), proven: len(n.secret) > 0 && bytes.Equal(n.secret, peer.secret)}
 		if !from.trusted && !from.proven {
-			answered <- answer{nil, &refusal{"401: not a member, and knows not the secret"}}
+			answered <- answer{nil, &denied{"the key is not that of a peer here, and the secret is not proven"}}
 			return
 		}
 		handling, cancel := context.WithCancel(context.Background())
@@ -141,7 +141,7 @@ func (n *memoryNetwork) dial(ctx context.Context, to target, kind string) (net.C
 		return nil, err
 	}
 	if !peer.handlers.trusted(n.key) {
-		return nil, &refusal{"401: not a member"}
+		return nil, &denied{"the key is not that of a peer here"}
 	}
 	here, there := n.pipe(peer)
 	if !n.keep(here, peer.key) || !peer.keep(there, n.key) {

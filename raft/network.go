@@ -12,7 +12,7 @@ type network interface {
 	// serve has the handlers called from now on. It is called once.
 	serve(h handlers)
 	// call sends one request and returns its answer. An error that the handler
-	// there returned comes back as a *refusal; any other says that nobody knows
+	// there returned comes back as a *refusal, *denied says that there was none, and any other that nobody knows
 	// whether the request was handled.
 	call(ctx context.Context, to target, what string, body []byte) ([]byte, error)
 	// dial opens a stream of a kind.
@@ -51,3 +51,9 @@ type handlers struct {
 type refusal struct{ message string }
 
 func (r *refusal) Error() string { return r.message }
+
+// denied is an error: the other peer does not know this one's key, and saw no
+// proof of its own secret. Nothing was handled.
+type denied struct{ message string }
+
+func (d *denied) Error() string { return d.message }

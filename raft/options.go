@@ -140,7 +140,7 @@ func (o *Options) check() error {
 }
 
 // company says whether there may be other peers.
-func (o *Options) company() bool { return o.PeerListener != nil }
+func (o *Options) company() bool { return o.PeerListener != nil || o.Memory != nil }
 
 // config is how hashicorp/raft runs.
 func (o *Options) config(id string, log hclog.Logger) *hraft.Config {

@@ -17,20 +17,22 @@ import (
 // changes only with an entry of the log, so that its etag is an index: with a
 // configuration, and with the first mark after anything else changed.
 type peers struct {
-	leader func() hraft.ServerID
-	self   hraft.ServerID
-	list   atomic.Pointer[state.List]
-	dirty  atomic.Bool
-	sole   atomic.Bool // self is the only voter
-	many   atomic.Bool // there are others
+	leader  func() hraft.ServerID
+	changed func() // is told of a configuration; must not block
+	self    hraft.ServerID
+	list    atomic.Pointer[state.List]
+	dirty   atomic.Bool
+	sole    atomic.Bool    // self is the only voter
+	many    atomic.Bool    // there are others
+	first   hraft.ServerID // the leader in the list; only build uses it
 
-	mu        sync.Mutex
-	servers   []hraft.Server
-	others    map[state.PeerID]bool
-	strange   bool                      // some other's card cannot be read
-	joined    map[hraft.ServerID]uint64 // index of the first configuration seen with it
-	clientURL string
-	peerURL   string
+	mu      sync.Mutex
+	servers []hraft.Server
+	index   uint64 // of that configuration, or of one before it
+	others  map[state.PeerID]bool
+	strange bool                      // some other's card cannot be read
+	joined  map[hraft.ServerID]uint64 // index of the first configuration seen with it
+	card    card                      // of self, as it is now
 }
 
 // peerItem is what an item of the list says.
@@ -42,8 +44,8 @@ type peerItem struct {
 	Role   string `json:"role"`             // leader, follower, or observer
 }
 
-func newPeers(self hraft.ServerID, clientURL, peerURL string) *peers {
-	p := &peers{self: self, clientURL: clientURL, peerURL: peerURL, joined: map[hraft.ServerID]uint64{}, leader: func() hraft.ServerID { return "" }}
+func newPeers(self hraft.ServerID, own card) *peers {
+	p := &peers{self: self, card: own, joined: map[hraft.ServerID]uint64{}, leader: func() hraft.ServerID { return "" }, changed: func() {}}
 	p.list.Store(state.NewList(0, nil))
 	return p
 }
@@ -53,9 +55,10 @@ func (p *peers) renew() { p.dirty.Store(true) }
 
 // configure takes a configuration of the cluster and its index.
 func (p *peers) configure(c hraft.Configuration, index uint64) {
+	defer p.changed()
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.servers = c.Servers
+	p.servers, p.index = c.Servers, index
 	p.others, p.strange = map[state.PeerID]bool{}, false
 	voters, votes := 0, false
 	for _, s := range c.Servers {
@@ -92,20 +95,36 @@ func (p *peers) member(id state.PeerID) bool {
 
 func (p *peers) setClientURL(url string) {
 	p.mu.Lock()
-	p.clientURL = url
+	p.card.client = url
 	p.mu.Unlock()
 	p.dirty.Store(true)
+	p.changed()
+}
+
+// configuration returns who belongs to the cluster, and since which index.
+func (p *peers) configuration() ([]hraft.Server, uint64) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.servers, p.index
+}
+
+// own returns this peer's card as it is now.
+func (p *peers) own() card {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.card
 }
 
 // build makes the list anew if anything changed, as of an index. Only the
 // applying goroutine calls it.
 func (p *peers) build(index uint64) (change state.Change, changed bool) {
-	if !p.dirty.Swap(false) {
+	leader := p.leader()
+	if !p.dirty.Swap(false) && (leader == p.first || leader == "") {
 		return change, false
 	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	leader := p.leader()
+	p.first = leader
 	items := make([]*vera.Item, 0, len(p.servers))
 	for _, s := range p.servers {
 		item := p.item(s, leader)
@@ -128,8 +147,15 @@ func (p *peers) item(s hraft.Server, leader hraft.ServerID) *vera.Item {
 	case s.Suffrage != hraft.Voter:
 		data.Role = "observer"
 	}
+	c, err := parseCard(s.Address)
 	if s.ID == p.self {
-		data.Client, data.Peer = p.clientURL, p.peerURL
+		c, err = p.card, nil
+	}
+	if err == nil {
+		data.Client = c.client
+		if c.address != "" {
+			data.Peer = cardScheme + c.address
+		}
 	}
 	raw, err := json.Marshal(data)
 	if err != nil {

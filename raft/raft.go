@@ -1,8 +1,10 @@
 package raft
 
 import (
+	"context"
 	"errors"
 	"sync"
+	"sync/atomic"
 
 	hraft "github.com/hashicorp/raft"
 
@@ -38,6 +40,15 @@ type Raft struct {
 	peers    *peers
 	metrics  *metrics
 
+	book       *book
+	guests     guests
+	live       atomic.Bool   // hashicorp/raft runs, and may be asked
+	membership chan struct{} // of capacity 1: a configuration was applied
+	changing   chan struct{} // of capacity 1: held while this peer changes the cluster
+	leaving    sync.Once
+	lifetime   context.Context
+	die        context.CancelFunc // ends lifetime
+
 	stop    chan struct{}
 	running sync.WaitGroup
 	closing sync.Once
@@ -58,7 +69,7 @@ func (r *Raft) Peer() state.PeerID { return r.directory.id }
 func (r *Raft) Name() string { return r.directory.Name }
 
 // Cluster returns the id of the cluster.
-func (r *Raft) Cluster() ClusterID { return r.directory.Cluster }
+func (r *Raft) Cluster() ClusterID { return r.directory.now().Cluster }
 
 // CookieKey returns the 32 bytes with which the cluster signs cookies. They are
 // a secret and must not be changed.
@@ -113,6 +124,7 @@ func (r *Raft) SetClientURL(url string) {
 func (r *Raft) Close() error {
 	r.closing.Do(func() {
 		close(r.stop)
+		r.die()
 		var all []error
 		if r.guard != nil {
 			r.guard.running.Store(false)

@@ -101,7 +101,7 @@ func (d *directory) fill(a *Archive, image *state.Image) error {
 	if err := d.storeTerm(a.Term); err != nil {
 		return err
 	}
-	return d.form()
+	return d.form(a.Restored)
 }
 
 // storeSnapshot writes the state where hashicorp/raft looks for it, with a
