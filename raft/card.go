@@ -11,6 +11,7 @@ import (
 
 	hraft "github.com/hashicorp/raft"
 
+	"vera/raft/link"
 	"vera/raft/state"
 )
 
@@ -25,17 +26,14 @@ import (
 type card struct {
 	address string       // host:port of its peer listener; "": it was never in company
 	client  string       // URL for clients; may be ""
-	key     string       // keyID of its public key
+	key     string       // link.KeyID of it
 	peer    state.PeerID // under which it hands over commands
 }
 
-const (
-	cardScheme = "https://"
-	keyDigits  = 43 // of a key id
-)
+const cardScheme = "https://"
 
-// keyID names a public key: base64url without padding, 43 characters.
-func keyID(public ed25519.PublicKey) string { return base64.RawURLEncoding.EncodeToString(public) }
+// keyOf names the public half of a key.
+func keyOf(key ed25519.PrivateKey) string { return link.KeyID(key.Public().(ed25519.PublicKey)) }
 
 // String returns the card as an address; parseCard reads it.
 func (c card) String() string {

@@ -80,7 +80,12 @@ func (r *Raft) speak() error {
 		return err
 	}
 	r.peers = newPeers(r.raftID(), own)
-	r.peers.changed = func() { poke(r.membership) }
+	r.peers.changed = func() {
+		select {
+		case r.membership <- struct{}{}:
+		default:
+		}
+	}
 	if !o.company() {
 		return nil
 	}
@@ -143,19 +148,6 @@ func (r *Raft) streamed(from, kind string, c net.Conn) {
 		}
 	}
 	c.Close()
-}
-
-// adopt takes the configuration of a snapshot that another peer sent: no entry
-// of the log will tell it.
-func (r *Raft) adopt() error {
-	snapshot, err := newest(r.snapshots)
-	if err != nil || snapshot == nil {
-		return err
-	}
-	if _, index := r.peers.configuration(); snapshot.ConfigurationIndex > index && snapshot.Index <= r.machine.Applied() {
-		r.peers.configure(snapshot.Configuration, snapshot.ConfigurationIndex)
-	}
-	return nil
 }
 
 // find finds a peer in a configuration.

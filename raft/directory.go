@@ -42,7 +42,7 @@ type identity struct {
 	Peer   string `json:"peer"`          // state.PeerID in hex
 	Name   string `json:"name"`          // --name
 	RaftID string `json:"raftId"`        // the name and a random part: an empty directory never votes as the old one
-	Key    string `json:"key,omitempty"` // keyID of the key in keyFile
+	Key    string `json:"key,omitempty"` // link.KeyID of the key in keyFile
 	standing
 
 	id state.PeerID // Peer
@@ -217,7 +217,7 @@ func (d *directory) loadKey() error {
 	}
 	// Both halves are kept: a flipped bit would otherwise be another peer.
 	d.key = ed25519.NewKeyFromSeed(key[:ed25519.SeedSize])
-	id := keyID(d.key.Public().(ed25519.PublicKey))
+	id := keyOf(d.key)
 	if !d.key.Equal(ed25519.PrivateKey(key)) || d.Key != "" && d.Key != id {
 		return fmt.Errorf("%s is not this peer's: put back the one that belongs to %s", keyFile, identityFile)
 	}
@@ -229,12 +229,16 @@ func (d *directory) loadKey() error {
 }
 
 func (d *directory) makeKey() error {
-	public, key, err := ed25519.GenerateKey(rand.Reader)
+	_, key, err := ed25519.GenerateKey(rand.Reader)
 	if err != nil {
 		return err
 	}
-	d.key, d.Key = key, keyID(public)
-	return d.write(keyFile, []byte(hex.EncodeToString(key)+"\n"))
+	d.key, d.Key = key, keyOf(key)
+	return d.writeKey()
+}
+
+func (d *directory) writeKey() error {
+	return d.write(keyFile, []byte(hex.EncodeToString(d.key)+"\n"))
 }
 
 // create makes the files of a new peer. The identity comes last: a directory

@@ -120,8 +120,8 @@ func TestDirectoryDamaged(t *testing.T) {
 		words  []string
 	}{
 		"newer version": {func(t *testing.T, dir string) {
-			edit(t, filepath.Join(dir, identityFile), `"format": 1`, `"format": 2`)
-		}, []string{identityFile, "newer Vera", "format 2"}},
+			edit(t, filepath.Join(dir, identityFile), `"format": 2`, `"format": 3`)
+		}, []string{identityFile, "newer Vera", "format 3"}},
 		"identity cut short": {func(t *testing.T, dir string) {
 			write(t, filepath.Join(dir, identityFile), `{"format":`)
 		}, []string{identityFile, "damaged"}},

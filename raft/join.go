@@ -97,9 +97,6 @@ func (r *Raft) enterCluster(ctx context.Context) error {
 	tick := time.NewTicker(joinEvery)
 	defer tick.Stop()
 	for {
-		if err := r.adopt(); err != nil {
-			return err
-		}
 		if servers, index := r.peers.configuration(); index > 0 {
 			if _, in := find(servers, r.raftID()); in {
 				return r.directory.form(index)

@@ -192,7 +192,7 @@ func (m *Memory) Form(names ...string) error {
 	for i, name := range names {
 		one := newIdentity(name, cluster)
 		one.Peer, one.RaftID, one.Formed = fmt.Sprintf("%x", i+1), fmt.Sprintf("%s-%08x", name, i+1), true
-		one.id = state.PeerID(i + 1)
+		one.id, one.Key = state.PeerID(i+1), keyOf(memoryKey(name))
 		all = append(all, one)
 		together.Servers = append(together.Servers, hraft.Server{
 			ID: hraft.ServerID(one.RaftID), Address: hraft.ServerAddress(m.card(name, one.id).String()),
@@ -204,8 +204,8 @@ func (m *Memory) Form(names ...string) error {
 		if err != nil {
 			return err
 		}
-		d := &directory{identity: one, files: disk, claim: disk, cookie: bytes.Repeat([]byte{1}, cookieBytes)}
-		err = errors.Join(d.writeCookie(), d.writeIdentity(), disk.SetUint64(termName, 1), disk.StoreLog(first), d.release())
+		d := &directory{identity: one, files: disk, claim: disk, cookie: bytes.Repeat([]byte{1}, cookieBytes), key: memoryKey(one.Name)}
+		err = errors.Join(d.writeCookie(), d.writeKey(), d.writeIdentity(), disk.SetUint64(termName, 1), disk.StoreLog(first), d.release())
 		if err != nil {
 			return err
 		}
@@ -215,13 +215,13 @@ func (m *Memory) Form(names ...string) error {
 
 // card is that of the peer with a name.
 func (m *Memory) card(name string, id state.PeerID) card {
-	return card{address: name + ":1", key: memoryKey(name), peer: id}
+	return card{address: name + ":1", key: keyOf(memoryKey(name)), peer: id}
 }
 
-// memoryKey is the key id of a peer in memory.
-func memoryKey(name string) string {
+// memoryKey is the key of a peer that Form made.
+func memoryKey(name string) ed25519.PrivateKey {
 	seed := sha256.Sum256([]byte(name))
-	return keyID(ed25519.NewKeyFromSeed(seed[:]).Public().(ed25519.PublicKey))
+	return ed25519.NewKeyFromSeed(seed[:])
 }
 
 // Wipe empties the disk of a peer that does not run: it begins anew.

@@ -35,7 +35,12 @@ func Open(ctx context.Context, o Options) (*Raft, error) {
 	if err != nil {
 		return nil, err
 	}
-	r := &Raft{options: o, directory: d, machine: state.New(), stop: make(chan struct{}), changed: make(chan struct{}, 1), log: newQuietLog(o.Logger)}
+	r := &Raft{
+		options: o, directory: d, machine: state.New(), log: newQuietLog(o.Logger),
+		book: newBook(), guests: guests{known: map[string]string{}},
+		stop: make(chan struct{}), changed: make(chan struct{}, 1), membership: make(chan struct{}, 1), changing: make(chan struct{}, 1),
+	}
+	r.lifetime, r.die = context.WithCancel(context.Background())
 	if err := r.open(ctx); err != nil {
 		return nil, errors.Join(fmt.Errorf("data directory %s: %w", o.Dir, err), r.Close())
 	}
@@ -52,6 +57,12 @@ func (r *Raft) open(ctx context.Context) error {
 	if err := r.openStores(); err != nil {
 		return err
 	}
+	if err := r.speak(); err != nil {
+		return err
+	}
+	if err := r.begin(ctx); err != nil {
+		return err
+	}
 	r.wire()
 	if err := r.startRaft(); err != nil {
 		return err
@@ -65,6 +76,16 @@ func (r *Raft) open(ctx context.Context) error {
 	if err := r.hraft.ReloadConfig(r.options.reload()); err != nil {
 		return err
 	}
+	if !r.directory.now().Formed {
+		if err := r.enterCluster(ctx); err != nil {
+			return err
+		}
+	}
+	if r.network != nil {
+		r.run(r.followMembership)
+		r.run(r.upkeep)
+		r.run(r.watchDisk)
+	}
 	if err := r.comeUp(ctx); err != nil {
 		return err
 	}
@@ -73,8 +94,7 @@ func (r *Raft) open(ctx context.Context) error {
 	return r.metrics.register(r)
 }
 
-// openStores opens log and snapshots, makes them agree, and in a new directory
-// forms the cluster.
+// openStores opens log and snapshots, and makes them agree.
 func (r *Raft) openStores() error {
 	var opened stores
 	if m := r.options.memory; m != nil {
@@ -95,9 +115,6 @@ func (r *Raft) openStores() error {
 			return err
 		}
 	}
-	if err := r.form(); err != nil {
-		return err
-	}
 	snapshot, err := newest(r.snapshots)
 	if err != nil {
 		return err
@@ -117,35 +134,76 @@ func (r *Raft) cut(path string, offset int64) {
 	r.options.Logger.Info().Str("file", path).Int64("offset", offset).Msg("a write that a crash left unfinished was cut off")
 }
 
-// form makes a new directory a cluster of one, once. A directory that was
-// formed and has no term has lost its log: without it, versions that were given
-// to items would be given again.
-func (r *Raft) form() error {
+// begin has a new directory be one of a cluster: of its own, or of one that
+// others are in. A directory that was formed and has no term has lost its log:
+// without it, versions that were given to items would be given again.
+func (r *Raft) begin(ctx context.Context) error {
 	term, err := r.number(termName)
 	if err != nil {
 		return err
-	}
-	if r.directory.Formed {
-		if term == 0 {
-			return errors.New("its log is gone: put the directory back from a backup, or begin with an empty --data-dir")
-		}
-		return nil
 	}
 	last, err := r.guard.LastIndex()
 	if err != nil {
 		return err
 	}
-	if last == 0 { // as hraft.BootstrapCluster, which refuses what it left half done
+	s, o := r.directory.now(), &r.options
+	switch {
+	case s.Formed && term == 0:
+		return errors.New("its log is gone: put the directory back from a backup, or begin with an empty --data-dir")
+	case s.Formed:
+		return nil
+	case last > 0 && !s.Joining: // a crash came while it formed its own
+		return r.found()
+	case r.network == nil && (s.Joining || s.Promise != nil):
+		return errors.New("it was about to join a cluster: start it as then, with --peer-addr, --cluster-secret-file and --join, or begin with an empty --data-dir")
+	case s.Joining:
+		return r.join(ctx, s.Cluster)
+	case s.Promise != nil || o.Expect > 1:
+		return r.gather(ctx)
+	case len(o.Join) > 0:
+		return r.join(ctx, "")
+	}
+	return r.found()
+}
+
+// gather has peers that expect each other become one cluster.
+func (r *Raft) gather(ctx context.Context) error {
+	for {
+		found, cluster, err := r.formation(ctx)
+		if err != nil {
+			return err
+		}
+		if found {
+			return r.found()
+		}
+		if err := r.join(ctx, cluster); !errors.Is(err, errPromised) {
+			return err
+		}
+	}
+}
+
+// found makes a new directory a cluster of one, as hraft.BootstrapCluster does,
+// which refuses what it left half done.
+func (r *Raft) found() error {
+	last, err := r.guard.LastIndex()
+	if err != nil {
+		return err
+	}
+	if last == 0 {
 		if err := r.guard.SetUint64(termName, 1); err != nil {
 			return err
 		}
-		alone := hraft.Configuration{Servers: []hraft.Server{{ID: r.raftID(), Address: hraft.ServerAddress(r.raftID())}}}
+		alone := hraft.Configuration{Servers: []hraft.Server{{ID: r.raftID(), Address: hraft.ServerAddress(r.peers.own().String())}}}
 		entry := &hraft.Log{Index: 1, Term: 1, Type: hraft.LogConfiguration, Data: hraft.EncodeConfiguration(alone)}
 		if err := r.guard.StoreLog(entry); err != nil {
 			return err
 		}
 	}
-	return r.directory.form()
+	r.directory.cookie = random(cookieBytes)
+	if err := r.directory.writeCookie(); err != nil {
+		return err
+	}
+	return r.directory.form(1)
 }
 
 // number reads from the stable store; 0 when there is none.
@@ -162,7 +220,7 @@ func (r *Raft) wire() {
 	d, o := r.directory, &r.options
 	r.feed = newFeed(o.FeedEntries, o.FeedBytes)
 	r.waiters = newWaiters()
-	r.peers = newPeers(r.raftID(), o.ClientURL, o.PeerURL)
+	r.peers.leader = r.leader
 	r.proposer = newProposer(d.id, o.Timeout, r.countStart, r.enter)
 	r.proposer.largest = or(r.largest, r.proposer.largest)
 	r.proposer.full = r.space.full
@@ -215,28 +273,30 @@ func (r *Raft) startRaft() (err error) {
 	if err != nil {
 		return err
 	}
-	if err := r.checkMembership(); err != nil {
-		return err
-	}
-	r.listen()
-	return nil
+	r.live.Store(true)
+	return r.checkMembership()
 }
 
-// checkMembership refuses a log that is not this peer's.
+// leader is the Raft id of who leads, as far as is known here.
+func (r *Raft) leader() hraft.ServerID {
+	if !r.live.Load() {
+		return ""
+	}
+	_, id := r.hraft.LeaderWithID()
+	return id
+}
+
+// checkMembership refuses a log that is not this peer's. One that joins is in
+// no configuration yet.
 func (r *Raft) checkMembership() error {
-	current := r.hraft.GetConfiguration()
-	if err := current.Error(); err != nil {
-		return err
+	servers := r.hraft.GetConfiguration().Configuration().Servers
+	if _, in := find(servers, r.raftID()); !in && r.directory.now().Formed {
+		raw, _ := json.Marshal(servers)
+		return fmt.Errorf("its log is another peer's (%s, not %s): put back the log that belongs to %s", raw, r.raftID(), identityFile)
 	}
-	for _, s := range current.Configuration().Servers {
-		if s.ID == r.raftID() {
-			r.peers.leader = func() hraft.ServerID { _, id := r.hraft.LeaderWithID(); return id }
-			r.peers.configure(current.Configuration(), current.Index())
-			return nil
-		}
-	}
-	raw, _ := json.Marshal(current.Configuration().Servers)
-	return fmt.Errorf("its log is another peer's (%s, not %s): put back the log that belongs to %s", raw, r.raftID(), identityFile)
+	_, index := r.peers.configuration()
+	r.peers.configure(hraft.Configuration{Servers: servers}, index)
+	return nil
 }
 
 // comeUp tells the log of this start and waits until that, and all before, is

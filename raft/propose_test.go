@@ -43,7 +43,7 @@ func newGround(t *testing.T) *ground {
 	g.proposer = newProposer(7, 5*time.Second, begin, g.take)
 	g.fsm = &fsm{
 		machine: state.New(), proposer: g.proposer, graces: newGraces(), feed: newFeed(100, 1<<20), waiters: newWaiters(),
-		peers: newPeers("a-1", "", ""), metrics: newMetrics(nil), ready: make(chan struct{}),
+		peers: newPeers("a-1", card{}), metrics: newMetrics(nil), ready: make(chan struct{}),
 		silences: newSilences(7, time.Second, time.Second), fellows: newFellows(7, zerolog.Nop()),
 	}
 	g.fsm.graces.missed = func(*doubt) bool { return true }

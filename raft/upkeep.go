@@ -10,7 +10,7 @@ import (
 
 const (
 	upkeepEvery  = 250 * time.Millisecond
-	lonelyAfter  = 2 * time.Second        // without a leader, until others are asked where everybody is
+	lonelyAfter  = 2 * time.Second // without a leader, until others are asked where everybody is
 	lookEvery    = 2 * time.Second
 	remindEvery  = 2 * time.Second // the leader is asked again to note what this peer is
 	remindWithin = 5 * time.Second
