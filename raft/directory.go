@@ -3,6 +3,7 @@ package raft
 import (
 	"crypto/ed25519"
 	"crypto/rand"
+	"encoding/binary"
 	"encoding/hex"
 	"encoding/json"
 	"errors"
@@ -264,9 +265,11 @@ func (d *directory) writeCookie() error {
 
 // newIdentity makes a peer that there never was.
 func newIdentity(name string, cluster ClusterID) identity {
+	id := binary.BigEndian.Uint64(random(8)) | 1 // never 0
 	return identity{
+		id:       state.PeerID(id),
 		Format:   format,
-		Peer:     hex.EncodeToString(random(8)),
+		Peer:     strconv.FormatUint(id, 16),
 		Name:     name,
 		RaftID:   name + "-" + hex.EncodeToString(random(4)),
 		standing: standing{Cluster: cluster},

@@ -42,7 +42,7 @@ func Open(ctx context.Context, o Options) (*Raft, error) {
 	}
 	r.lifetime, r.die = context.WithCancel(context.Background())
 	if err := r.open(ctx); err != nil {
-		return nil, errors.Join(fmt.Errorf("data directory %s: %w", o.Dir, err), r.Close())
+		return nil, errors.Join(fmt.Errorf("data directory %s: %w", d.path, err), r.Close())
 	}
 	return r, nil
 }
