@@ -14,7 +14,10 @@ import (
 	"vera/raft/sign"
 )
 
-var errUnproven = errors.New("it did not prove that it knows the cluster's secret")
+var (
+	errUnproven = errors.New("it did not prove that it knows the cluster's secret")
+	errNoMember = errors.New("its key is not that of a peer of this cluster")
+)
 
 // Call asks the peer at an address (host:port), the holder of a key, for
 // something, by a name of a-z, 0-9 and "-", and returns its answer. With no key
@@ -142,9 +145,9 @@ func refused(status int, said []byte) *Refused {
 }
 
 // Dial opens a stream of a kind, named as a call is, to the peer at an address
-// (host:port), the holder of a key. It returns before the context ends; the
-// stream has no deadline. An end of it may be that of its connection: what is said on
-// it must show what is whole.
+// (host:port), the holder of a key that Options.Trusted trusts. It returns before
+// the context ends; the stream has no deadline. An end of it may be that of its
+// connection: what is said on it must show what is whole.
 func (l *Link) Dial(ctx context.Context, host, key, kind string) (net.Conn, error) {
 	to := address{host, key}
 	if !isName(kind) {
@@ -168,8 +171,9 @@ func (l *Link) dialOnce(ctx context.Context, to address, kind, challenge string)
 	if err != nil {
 		return nil, "", err
 	}
-	if to.key != "" {
-		ln.wire.admit(to.key) // so that Cut finds it
+	if to.key != "" && !ln.wire.admit(to.key) { // if it is, Cut finds the line
+		ln.close()
+		return nil, "", fmt.Errorf("peer at %s: %w", to.host, errNoMember)
 	}
 	still := ln.during(ctx)
 	upgrade := http.Header{"Connection": {"Upgrade"}, "Upgrade": {protocol}}

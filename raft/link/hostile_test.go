@@ -151,6 +151,7 @@ func TestWhoMayCall(t *testing.T) {
 		{"another cluster", "vera-cluster is another", elsewhere},
 	} {
 		before := len(b.asked())
+		row.from.trust(b)
 		_, err := row.from.Call(within(t), b.host, b.KeyID(), "greet", []byte("x"))
 		if !isStatus(err, http.StatusUnauthorized) || !strings.Contains(err.Error(), row.reason) {
 			t.Errorf("%s: %v", row.name, err)

@@ -101,6 +101,9 @@ func (ln *line) exchange(ctx context.Context, r *http.Request) (*http.Response, 
 	if err != nil && sent != nil {
 		return nil, sent
 	}
+	if err == nil && sent != nil {
+		answer.Close = true // the line has half a request, and a deadline
+	}
 	return answer, err
 }
 

@@ -76,11 +76,11 @@ type Link struct {
 	rarely  zerolog.Logger // for what strangers can bring about
 	reads   chan struct{}  // has one for each large body that is read
 
-	ctx       context.Context // ends with Close
-	cancel    context.CancelFunc
-	handlers  sync.WaitGroup // of requests and streams; Add under mu while not closed
-	greetings sync.WaitGroup // of TLS handshakes; Add by Serve's goroutine only
-	served    chan struct{}  // closed when Serve returned
+	ctx      context.Context // ends with Close
+	cancel   context.CancelFunc
+	handlers sync.WaitGroup // of requests and streams; Add under mu while not closed
+	visitors sync.WaitGroup // of connections that net/http has; Add by Serve's goroutine only
+	served   chan struct{}  // closed when Serve returned
 
 	mu        sync.Mutex
 	closed    bool
@@ -171,14 +171,15 @@ func (l *Link) newServer() *http.Server {
 	}
 }
 
-// visited counts the TLS handshakes that are under way: a request counts itself.
-func (l *Link) visited(c net.Conn, state http.ConnState) {
-	w := c.(*tls.Conn).NetConn().(*wire)
-	if state == http.StateNew {
-		l.greetings.Add(1)
-		return
+// visited counts the connections that net/http has, from when it takes one until
+// it is done with it.
+func (l *Link) visited(_ net.Conn, state http.ConnState) {
+	switch state {
+	case http.StateNew:
+		l.visitors.Add(1)
+	case http.StateClosed, http.StateHijacked:
+		l.visitors.Done()
 	}
-	w.greeted.Do(l.greetings.Done)
 }
 
 // complaints is where net/http complains of what strangers send.
@@ -238,7 +239,7 @@ func (l *Link) Close() error {
 		_ = server.Close() // the listener may be closed already
 		<-l.served
 	}
-	l.greetings.Wait()
+	l.visitors.Wait()
 	l.handlers.Wait()
 	l.metrics.unregister()
 	return nil

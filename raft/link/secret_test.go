@@ -29,6 +29,7 @@ func TestTheSecretOpensCallsOnly(t *testing.T) {
 				t.Errorf("called by %+v", from)
 			}
 		}
+		joiner.trust(b)
 		if _, err := joiner.Dial(within(t), b.host, b.KeyID(), "raft"); !isStatus(err, http.StatusUnauthorized) {
 			t.Errorf("a stream of one who is no member: %v", err)
 		}

@@ -2,7 +2,6 @@ package link
 
 import (
 	"net"
-	"sync"
 	"syscall"
 	"time"
 )
@@ -14,8 +13,7 @@ type wire struct {
 	link *Link
 	came bool // in
 
-	greeted  sync.Once // its TLS handshake is over, well or not
-	exporter []byte    // of its TLS connection, once there was a request; of the one who serves it
+	exporter []byte // of its TLS connection, once there was a request; of the one who serves it
 
 	// Under Link.mu.
 	stage stage
