@@ -79,7 +79,7 @@ func assured(s *state.Session) (grace time.Duration) {
 // Follow begins to watch a list; see vera.Service. An index in the future is
 // waited for.
 func (y *System) Follow(ctx context.Context, r vera.Read) (vera.Follower, error) {
-	if y.draining.Load() {
+	if y.closed.Load() {
 		return nil, errStopping
 	}
 	if r.Path == vera.PeersPath {

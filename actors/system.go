@@ -48,7 +48,7 @@ type System struct {
 	watchShards   []*watchShard
 	meters        *meters
 
-	draining  atomic.Bool
+	closed    atomic.Bool // nobody is let in any more
 	followers atomic.Int64
 	done      chan struct{} // closed when the actors are told to stop
 	closing   sync.Once
@@ -164,7 +164,7 @@ func (y *System) watchShardOf(path vera.Path) *watchShard {
 
 // Connect attaches a connection to its session; see vera.Service.
 func (y *System) Connect(ctx context.Context, h vera.Hello, s vera.Socket) (vera.Connection, error) {
-	if y.draining.Load() {
+	if y.closed.Load() {
 		return nil, errStopping
 	}
 	c := newConnection(y, h, s)
@@ -203,6 +203,6 @@ func (y *System) await(ctx context.Context, word <-chan error) error {
 // Status is what this peer knows of its cluster; see vera.Service.
 func (y *System) Status() vera.Status {
 	status := y.log.Status()
-	status.Draining = status.Draining || y.draining.Load()
+	status.Draining = status.Draining || y.closed.Load()
 	return status
 }

@@ -7,23 +7,6 @@ import (
 	"vera"
 )
 
-// Drain sends all connections away with 1001, evenly over a time, and lets
-// nobody in from its call on. It returns when nobody is connected any more, or
-// with the context's error. The sessions have the failover grace to go on
-// elsewhere.
-func (y *System) Drain(ctx context.Context, over time.Duration) error {
-	y.draining.Store(true)
-	all := y.kinds.connection.all()
-	began := time.Now()
-	for i, b := range all {
-		if err := wait(ctx, time.Until(began.Add(over*time.Duration(i)/time.Duration(len(all))))); err != nil {
-			return err
-		}
-		b.who.(*connection).socket.Close(vera.CloseGoingAway, "this peer is going away")
-	}
-	return y.until(ctx, func() bool { return y.kinds.connection.count() == 0 })
-}
-
 // wait lets a time pass.
 func wait(ctx context.Context, d time.Duration) error {
 	if d <= 0 {
@@ -59,7 +42,7 @@ const lastWords = 3 * time.Second
 // only the first call does something.
 func (y *System) Close() {
 	y.closing.Do(func() {
-		y.draining.Store(true)
+		y.closed.Store(true)
 		for _, b := range y.kinds.connection.all() {
 			b.who.(*connection).socket.Close(vera.CloseGoingAway, "this peer is going away")
 		}
