@@ -104,7 +104,7 @@ func (r *Raft) settle(ctx context.Context) error {
 	case err := <-passed:
 		return err
 	case <-ctx.Done():
-		return context.Cause(ctx)
+		return fmt.Errorf("no majority of the peers agreed in time: %w", context.Cause(ctx))
 	}
 }
 

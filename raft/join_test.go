@@ -178,3 +178,125 @@ func TestPeersJoinOneAfterTheOther(t *testing.T) {
 		})
 	})
 }
+
+// denies checks that a peer does not come up, for a reason with these words,
+// and that the cluster on a is as it was.
+func (p *party) denies(o Options, words ...string) {
+	p.t.Helper()
+	before := list(p.peers["a"])
+	err := p.start(o)
+	if err == nil {
+		p.t.Fatalf("%s came up", o.Name)
+	}
+	for _, w := range words {
+		if !strings.Contains(err.Error(), w) {
+			p.t.Errorf("error %q\ndoes not say %q", err, w)
+		}
+	}
+	advance(time.Second)
+	if after := list(p.peers["a"]); after != before {
+		p.t.Errorf("there were %q, and now %q", before, after)
+	}
+}
+
+func TestJoinThatIsRefusedChangesNothing(t *testing.T) {
+	play(t, func(t *testing.T, p *party) {
+		p.three()
+		wrong := p.options("d", "a", "b", "d")
+		wrong.Secret = []byte("another secret of that length")
+		p.denies(wrong, "secret the same")
+
+		p.close("b")
+		p.Wipe("b") // another machine with the old one's name
+		p.denies(p.options("b", "a"), `the name "b" is taken`, "remove that one first", "--name")
+
+		p.denies(p.options("d", "nobody"), "did not join", "nobody:1")
+		p.denies(Options{Name: "e", Memory: p.Memory, Join: []string{"a:1"}}, "Secret")
+		p.denies(p.options("e", "a:1"), "not HOST:PORT")
+		six := p.options("e", "a", "b", "c", "d", "e", "f")
+		six.Expect = 3
+		p.denies(six, "more than half")
+	})
+}
+
+func TestFormedPeersFormNoSecondCluster(t *testing.T) {
+	play(t, func(t *testing.T, p *party) {
+		a := p.open(p.options("a"))
+		b := p.open(p.options("b", "a"))
+		cluster := a.Cluster()
+		for _, name := range []string{"a", "b"} { // restarted as if they were new
+			p.eventually(2*time.Second, "two votes", func() bool { return len(listed(p.peers["a"])) == 2 })
+			p.close(name)
+			o := p.options(name, "a", "b", "x")
+			o.Expect = 2
+			p.open(o)
+		}
+		if a, b = p.peers["a"], p.peers["b"]; a.Cluster() != cluster || b.Cluster() != cluster {
+			t.Errorf("there was cluster %s, and now there are %s and %s", cluster, a.Cluster(), b.Cluster())
+		}
+		// New ones that expect each other find it, and join.
+		x, y := p.options("x", "a", "x", "y"), p.options("y", "x", "y")
+		x.Expect, y.Expect = 2, 2
+		p.openAll(x, y)
+		if got := p.peers["y"].Cluster(); got != cluster && got != p.peers["x"].Cluster() {
+			t.Errorf("x is of %s, y of %s", p.peers["x"].Cluster(), got)
+		}
+		answer, err := ask[promised](t.Context(), b.network, target{address: "a:1"}, callPromise,
+			promise{Cluster: "c", ID: "id", Key: b.directory.Key})
+		if err != nil || answer.Given || !strings.Contains(answer.Why, string(cluster)) {
+			t.Errorf("a peer that is in a cluster was asked to promise itself: %+v, %v", answer, err)
+		}
+	})
+}
+
+// openAll opens peers at the same time.
+func (p *party) openAll(all ...Options) {
+	p.t.Helper()
+	var opening sync.WaitGroup
+	for _, o := range all {
+		opening.Go(func() {
+			if err := p.start(o); err != nil {
+				p.t.Errorf("open %s: %v", o.Name, err)
+			}
+		})
+	}
+	opening.Wait()
+	if p.t.Failed() {
+		p.t.FailNow()
+	}
+}
+
+func TestObserverHasNoVoteUntilItIsPromoted(t *testing.T) {
+	play(t, func(t *testing.T, p *party) {
+		p.open(p.options("a"))
+		watcher := p.options("o", "a")
+		watcher.Observer = true
+		p.open(watcher)
+		advance(5 * time.Second)
+		if !p.agree("a leader, o observer", "a", "o") {
+			t.Fatalf("%s; %s", list(p.peers["a"]), list(p.peers["o"]))
+		}
+		pushed(t, p.peers["o"], "/data/x", 1)
+		p.close("o")
+		pushed(t, p.peers["a"], "/data/x", 2) // it is not needed for a majority
+		p.open(watcher)
+		if err := p.peers["o"].Transfer(t.Context(), "o"); err == nil || !strings.Contains(err.Error(), "promote it first") {
+			t.Errorf("an observer is asked to lead: %v", err)
+		}
+		for range 2 {
+			if err := p.peers["a"].Promote(t.Context(), "o"); err != nil {
+				t.Fatal(err)
+			}
+		}
+		p.eventually(time.Second, "o votes", func() bool { return p.agree("a leader, o follower", "a", "o") })
+		if err := p.peers["a"].Promote(t.Context(), "nobody"); err == nil || !strings.Contains(err.Error(), "the peers are a, o") {
+			t.Errorf("promote of nobody: %v", err)
+		}
+		p.close("o")
+		p.open(watcher) // who has a vote keeps it
+		advance(5 * time.Second)
+		if !p.agree("a leader, o follower", "a") {
+			t.Error(list(p.peers["a"]))
+		}
+	})
+}
