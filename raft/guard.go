@@ -25,7 +25,8 @@ type stores interface {
 type guard struct {
 	stores
 	fatal   func(error)
-	running atomic.Bool // not while it opens and closes: then errors are returned
+	running atomic.Bool // not while it opens: then errors are returned
+	closing atomic.Bool // then nobody is told any more
 	once    sync.Once
 }
 
@@ -34,6 +35,9 @@ func (g *guard) check(what string, err error) error {
 		return err
 	}
 	g.once.Do(func() {
+		if g.closing.Load() {
+			return
+		}
 		g.fatal(fmt.Errorf("the disk failed, so this peer must not go on: %s: %w", what, err))
 	})
 	runtime.Goexit()

@@ -60,6 +60,10 @@ func (p *party) options(name string, join ...string) Options {
 func (p *party) start(o Options) error {
 	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
 	defer cancel()
+	return p.startWithin(ctx, o)
+}
+
+func (p *party) startWithin(ctx context.Context, o Options) error {
 	r, err := Open(ctx, o)
 	if err != nil {
 		return err

@@ -26,6 +26,8 @@ type memoryDisk struct {
 	snapshots []*memorySnapshot
 	taken     int // snapshots so far
 
+	left       int    // tests: writes until the peer crashes; 0: it does not
+	crash      func() // is called then
 	hung, full bool
 	each       time.Duration
 	failing    error
@@ -96,7 +98,12 @@ func (s *memoryStores) change(f func(*memoryDisk) error) error {
 	if d.failing != nil {
 		return d.failing
 	}
-	return f(d)
+	err := f(d)
+	if d.left--; d.left == 0 {
+		d.owner = nil
+		go d.crash()
+	}
+	return err
 }
 
 // Busy is for how long the write under way has been running; 0: there is none.

@@ -67,7 +67,6 @@ func (r *Raft) open(ctx context.Context) error {
 	if err := r.startRaft(); err != nil {
 		return err
 	}
-	r.guard.running.Store(true)
 	r.run(r.followLeadership)
 	r.run(func() { r.proposer.run(r.stop) })
 	r.run(func() { r.graces.run(r.stop) })
@@ -273,6 +272,7 @@ func (r *Raft) startRaft() (err error) {
 	if err != nil {
 		return err
 	}
+	r.guard.running.Store(true)
 	r.live.Store(true)
 	return r.checkMembership()
 }

@@ -127,7 +127,7 @@ func (r *Raft) Close() error {
 		r.die()
 		var all []error
 		if r.guard != nil {
-			r.guard.running.Store(false)
+			r.guard.closing.Store(true)
 		}
 		if r.hraft != nil {
 			all = append(all, r.hraft.Shutdown().Error())
