@@ -11,7 +11,6 @@ import (
 	"time"
 
 	hraft "github.com/hashicorp/raft"
-	"github.com/rs/zerolog"
 
 	"vera"
 	"vera/raft/state"
@@ -41,13 +40,8 @@ func newGround(t *testing.T) *ground {
 	started := uint64(0)
 	begin := func() (uint64, error) { started++; return started, nil }
 	g.proposer = newProposer(7, 5*time.Second, begin, g.take)
-	g.fsm = &fsm{
-		machine: state.New(), proposer: g.proposer, graces: newGraces(), feed: newFeed(100, 1<<20), waiters: newWaiters(),
-		peers: newPeers("a-1", card{}), metrics: newMetrics(nil), ready: make(chan struct{}),
-		silences: newSilences(7, time.Second, time.Second), fellows: newFellows(7, zerolog.Nop()),
-	}
+	g.fsm = newFSM(g.proposer)
 	g.fsm.graces.missed = func(*doubt) bool { return true }
-	close(g.fsm.ready)
 	go g.proposer.run(g.stop)
 	go g.apply()
 	t.Cleanup(func() {
