@@ -167,3 +167,60 @@ func TestContactIsNoLaterThanTheTruth(t *testing.T) {
 		}
 	})
 }
+
+// TestWhatIsGivenUpAfterAPartWasCoveredIsUnknown, though the rest of it was
+// never handed over.
+func TestWhatIsGivenUpAfterAPartWasCoveredIsUnknown(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := trio(t, &bytes.Buffer{})
+		c, other := s.peers[0], s.peers[1]
+		id, life := c.session("one")
+		pushes := make([]state.Command, batchesOpen*batchEntries+10) // more than may be under way
+		for i := range pushes {
+			pushes[i] = push(id, life, "/data/x", i)
+		}
+		var told error
+		c.propose(pushes, func(_ []state.Reply, err error) { told = err })
+		synctest.Wait()
+		s.commit(len(pushes))
+		other.apply(len(pushes))
+		c.route(false)
+		c.install(other)
+		advance(6 * time.Second)
+		synctest.Wait()
+		if applied(t, told) != vera.AppliedUnknown {
+			t.Errorf("%v", told)
+		}
+	})
+}
+
+// TestMarkBehindTheOwnEndProvesNothing: the leader has begun to count then.
+func TestMarkBehindTheOwnEndProvesNothing(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		g := newGround(t)
+		g.route(true)
+		synctest.Wait()
+		g.holding(true)
+		advance(time.Second)
+		first := time.Now()
+		for range 2 {
+			g.announce()
+			synctest.Wait()
+			advance(time.Second)
+		}
+		g.mu.Lock()
+		marks := g.log
+		g.mu.Unlock()
+		seenAt := func(i int, index uint64) seen {
+			m, err := parseMark(marks[i])
+			if err != nil {
+				t.Fatal(err)
+			}
+			return seen{m.incarnation, m.number, index, 1}
+		}
+		g.answer(&own{marks: []seen{seenAt(0, 10), seenAt(1, 12)}, gone: 1, since: 11})
+		if got := g.lastContact(); !got.Equal(first) {
+			t.Errorf("in touch %v after the mark before the end", got.Sub(first))
+		}
+	})
+}
