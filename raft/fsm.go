@@ -76,7 +76,7 @@ func (f *fsm) apply(l *hraft.Log) {
 	switch {
 	case l.Type == hraft.LogConfiguration:
 		f.machine.Advance(l.Index)
-		f.peers.configure(hraft.DecodeConfiguration(l.Data), l.Index)
+		f.configure(hraft.DecodeConfiguration(l.Data), l.Index)
 		f.tellPeers(l.Index)
 	case l.Type != hraft.LogCommand:
 		f.machine.Advance(l.Index)
@@ -85,6 +85,13 @@ func (f *fsm) apply(l *hraft.Log) {
 	default:
 		f.applyBatch(l)
 	}
+}
+
+// configure takes who belongs to the cluster from now on.
+func (f *fsm) configure(c hraft.Configuration, index uint64) {
+	f.peers.configure(c, index)
+	f.fellows.keep(f.peers.member)
+	f.silences.poke() // who was removed is gone
 }
 
 func (f *fsm) applyMark(l *hraft.Log) {
@@ -168,7 +175,7 @@ func (f *fsm) Restore(snapshot io.ReadCloser) error {
 	if meta != nil {
 		f.machine.Advance(meta.Index)
 		f.term.Store(meta.Term)
-		f.peers.configure(meta.Configuration, meta.ConfigurationIndex)
+		f.configure(meta.Configuration, meta.ConfigurationIndex)
 	}
 	index := f.machine.Applied()
 	f.peers.build(index)
