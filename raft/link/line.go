@@ -101,8 +101,8 @@ func (ln *line) exchange(ctx context.Context, r *http.Request) (*http.Response, 
 	if err != nil && sent != nil {
 		return nil, sent
 	}
-	if err == nil && sent != nil {
-		answer.Close = true // the line has half a request, and a deadline
+	if err == nil && (sent != nil || answer.StatusCode < http.StatusOK) {
+		answer.Close = true // half a request was sent, or the answer is yet to come
 	}
 	return answer, err
 }
