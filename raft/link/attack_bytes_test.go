@@ -165,7 +165,13 @@ func TestAttackRidingOnASignedRequest(t *testing.T) {
 // Certificates that say more, or less, than a key.
 func TestAttackByCertificate(t *testing.T) {
 	a, b := two(t)
-	thief := newPeer(t, func(o *Options, _ *limits) { o.Secret = nil })
+	o := a.o
+	o.Key, o.Secret, o.Metrics = newKey(t), nil, nil
+	thief, err := New(o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer thief.Close()
 	stolen := thief.own
 	stolen.Certificate = a.own.Certificate // a member's certificate, not its key
 	if conn, err := tls.Dial("tcp", b.host, clientTLS(stolen, b.KeyID())); err == nil {
@@ -176,9 +182,7 @@ func TestAttackByCertificate(t *testing.T) {
 		}
 		conn.Close()
 	}
-	chain := thief.own
-	chain.Certificate = append([][]byte{thief.own.Certificate[0]}, a.own.Certificate...) // its own, and a member's behind
-	thief.own = chain
+	thief.own.Certificate = append(thief.own.Certificate, a.own.Certificate...) // its own, and a member's behind
 	if _, err := thief.Call(within(t), b.host, b.KeyID(), "greet", nil); !isStatus(err, http.StatusUnauthorized) || !strings.Contains(err.Error(), "your key") {
 		t.Errorf("a member's certificate in the chain: %v", err)
 	}
