@@ -174,6 +174,9 @@ func (p *Peer) AwaitExit(patience time.Duration) error {
 // ExitError is how its last process ended; nil for 0. It must be over.
 func (p *Peer) ExitError() error { return p.failed }
 
+// PID is its process's number.
+func (p *Peer) PID() string { return fmt.Sprint(p.cmd.Process.Pid) }
+
 // Doom lets the peer end by itself with an error, without failing the test.
 func (p *Peer) Doom() { p.doomed = true }
 
