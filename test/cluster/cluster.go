@@ -251,6 +251,12 @@ func (p *Peer) Known() (all []Seen, err error) {
 	return all, nil
 }
 
+// Get reads a list, as this peer has it.
+func (p *Peer) Get(path string) ([]byte, error) { return p.read("http://" + p.Client + path) }
+
+// ReadAdmin reads a page of the admin listener.
+func (p *Peer) ReadAdmin(route string) ([]byte, error) { return p.read("http://" + p.Admin + route) }
+
 // Ready is nil when the peer calls itself ready.
 func (p *Peer) Ready() error {
 	_, err := p.read("http://" + p.Admin + "/readyz?verbose")

@@ -1,0 +1,236 @@
+package faults
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"strconv"
+	"sync"
+	"time"
+
+	"vera"
+	"vera/test/cluster"
+	"vera/test/history"
+	"vera/test/lean"
+)
+
+// guest is a client whose every word is recorded. One goroutine uses it; each
+// of its connections has one that reads.
+type guest struct {
+	r       *history.Recorder
+	c       *cluster.Cluster
+	name    string
+	grace   time.Duration
+	life    *history.Life
+	session string
+	cookie  string
+
+	at      *cluster.Peer
+	conn    *lean.Client
+	id      string                    // of the connection, in the history
+	heard   chan []byte               // what the connection reads; closed at its end
+	reading sync.WaitGroup            // its reader
+	watches map[string]*history.Watch // of the connection
+	known   map[string]int            // the limits of the watches that the session has, by path
+	conns   int
+	rid     int
+}
+
+var errGone = errors.New("the connection is gone")
+
+// connect connects to a peer and asks who it is now.
+func (g *guest) connect(at *cluster.Peer) error {
+	var header []string
+	if g.cookie != "" {
+		header = append(header, "Cookie: "+g.cookie+"\r\n")
+	}
+	conn, err := lean.Dial(at.Client, fmt.Sprintf("?graceMs=%d&heartbeatMs=1000", g.grace.Milliseconds()), 4096, header...)
+	if err != nil {
+		return err
+	}
+	if conn.Cookie != "" {
+		g.cookie = conn.Cookie
+	}
+	g.conns++
+	g.at, g.conn, g.id = at, conn, fmt.Sprintf("%s.%d", g.name, g.conns)
+	g.heard = make(chan []byte, 4096)
+	g.watches = map[string]*history.Watch{}
+	heard := g.heard
+	g.reading.Go(func() {
+		defer close(heard)
+		for {
+			message, err := conn.Receive()
+			if err != nil {
+				return
+			}
+			heard <- bytes.Clone(message)
+		}
+	})
+	return g.introduce()
+}
+
+// introduce asks for the session, and takes note of a life that is over.
+func (g *guest) introduce() error {
+	answer, err := g.ask(history.Operation{Action: vera.ActionSession, Life: g.life}, `"action":"session"`)
+	if err != nil {
+		return err
+	}
+	if g.life != nil && answer.Resumed {
+		return nil
+	}
+	if g.life != nil {
+		g.r.Over(g.life)
+	}
+	g.session, g.life = answer.Session, g.r.Begin(answer.Session)
+	g.known = map[string]int{}
+	return nil
+}
+
+// ask sends a request and listens until its answer is there. An error says that
+// the connection is gone.
+func (g *guest) ask(o history.Operation, fields string) (history.Message, error) {
+	if g.conn == nil {
+		return history.Lost(), errGone
+	}
+	g.rid++
+	o.Connection, o.Peer = g.id, g.at.Name
+	if o.Life == nil && o.Action != vera.ActionSession {
+		o.Life = g.life
+	}
+	op := g.r.Call(o)
+	rid := strconv.Itoa(g.rid)
+	if err := g.conn.Conn.SetWriteDeadline(time.Now().Add(3 * time.Second)); err != nil {
+		return history.Lost(), g.drop()
+	}
+	if g.conn.Send([]byte(`{"rid":`+rid+`,`+fields+`}`)) != nil {
+		return history.Lost(), g.drop()
+	}
+	late := time.NewTimer(8 * time.Second) // a peer's own bound is five
+	defer late.Stop()
+	for {
+		select {
+		case text, more := <-g.heard:
+			if !more {
+				return history.Lost(), g.drop()
+			}
+			m, err := history.Parse(text)
+			if err != nil {
+				return m, err
+			}
+			if string(m.RID) == rid {
+				g.answered(op, m)
+				return m, nil
+			}
+			g.told(m)
+		case <-late.C:
+			return history.Lost(), g.drop()
+		}
+	}
+}
+
+// answered records an answer. What begins a watch is recorded before anything
+// behind it is read.
+func (g *guest) answered(op *history.Operation, m history.Message) {
+	g.r.Return(op, m)
+	switch {
+	case m.Code == vera.SessionEnded:
+		g.r.Over(g.life)
+	case op.Action == vera.ActionWatch && m.Code == vera.OK:
+		if old := g.watches[op.Path]; old != nil {
+			old.End()
+		}
+		g.watches[op.Path] = g.r.Watch(history.Watch{Connection: g.id, Path: op.Path, Limit: op.Limit, Answer: &m})
+		g.known[op.Path] = op.Limit
+	case op.Action == vera.ActionUnwatch && m.Code == vera.OK:
+		if old := g.watches[op.Path]; old != nil {
+			old.End()
+		}
+		delete(g.watches, op.Path)
+		delete(g.known, op.Path)
+	}
+}
+
+// told records a notification. One of a list that this connection did not ask
+// for is of a watch that the session has from before.
+func (g *guest) told(m history.Message) {
+	if m.Action != vera.ActionNotify {
+		return
+	}
+	w := g.watches[m.Path]
+	if w == nil {
+		limit := vera.NoLimit
+		if o, known := g.known[m.Path]; known {
+			limit = o
+		}
+		w = g.r.Watch(history.Watch{Connection: g.id, Path: m.Path, Limit: limit})
+		g.watches[m.Path] = w
+	}
+	w.Notified(m)
+}
+
+// listen takes what comes for a while.
+func (g *guest) listen(d time.Duration) error {
+	over := time.NewTimer(d)
+	defer over.Stop()
+	for {
+		select {
+		case text, more := <-g.heard:
+			if !more {
+				return g.drop()
+			}
+			m, err := history.Parse(text)
+			if err != nil {
+				return err
+			}
+			g.told(m)
+		case <-over.C:
+			return nil
+		}
+	}
+}
+
+// drop cuts the connection, without a word, and records what was still read.
+func (g *guest) drop() error {
+	if g.conn == nil {
+		return errGone
+	}
+	_ = g.conn.Conn.Close() // it may be closed already
+	for text := range g.heard {
+		if m, err := history.Parse(text); err == nil {
+			g.told(m)
+		}
+	}
+	g.reading.Wait()
+	for _, w := range g.watches {
+		w.End()
+	}
+	g.conn = nil
+	return errGone
+}
+
+// leave says goodbye with a Close frame: its session may end at once.
+func (g *guest) leave() {
+	if g.conn == nil {
+		return
+	}
+	g.r.Leave(g.life)
+	_, _ = g.conn.Conn.Write([]byte{0x88, 0x82, 0, 0, 0, 0, 3, 232}) // 1000
+	_ = g.listen(20 * time.Millisecond)
+	_ = g.drop()
+}
+
+// live makes sure of a connection, at any peer. The order of trying begins at n.
+func (g *guest) live(n int, patience time.Duration) error {
+	if g.conn != nil {
+		return nil
+	}
+	return cluster.Ask(patience, func() error {
+		n++
+		peers := g.c.Peers
+		err := g.connect(peers[n%len(peers)])
+		if err != nil && g.conn != nil {
+			_ = g.drop()
+		}
+		return err
+	})
+}
