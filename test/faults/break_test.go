@@ -1,0 +1,96 @@
+package faults
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"strings"
+	"testing"
+	"time"
+
+	"vera/test/cluster"
+)
+
+// fault breaks something for a while and mends it.
+type fault struct {
+	name string
+	do   func(t *testing.T, c *cluster.Cluster, rng *rand.Rand)
+}
+
+func someTime(rng *rand.Rand, most time.Duration) { pause(time.Duration(rng.Int64N(int64(most)))) }
+
+// pick is the leader every other time, or anybody.
+func pick(c *cluster.Cluster, rng *rand.Rand) *cluster.Peer {
+	if rng.IntN(2) == 0 {
+		return c.Leader()
+	}
+	return c.Peers[rng.IntN(len(c.Peers))]
+}
+
+// faults are what may happen.
+func faults() []fault {
+	return []fault{
+		{"kill -9", func(t *testing.T, c *cluster.Cluster, rng *rand.Rand) {
+			p := pick(c, rng)
+			p.Kill()
+			someTime(rng, time.Second)
+			p.Launch()
+		}},
+		{"kill -9 of all", func(t *testing.T, c *cluster.Cluster, rng *rand.Rand) {
+			for _, p := range c.Peers {
+				p.Kill()
+			}
+			for _, p := range c.Peers {
+				p.Launch()
+			}
+		}},
+		{"stand still", func(t *testing.T, c *cluster.Cluster, rng *rand.Rand) {
+			p := pick(c, rng)
+			p.Stop()
+			someTime(rng, 4*time.Second)
+			p.Continue()
+		}},
+		{"restart", func(t *testing.T, c *cluster.Cluster, rng *rand.Rand) {
+			p := pick(c, rng)
+			if err := p.Terminate(); err != nil {
+				t.Error(err)
+			}
+			p.Launch()
+		}},
+		{"cut off", func(t *testing.T, c *cluster.Cluster, rng *rand.Rand) {
+			c.Isolate(pick(c, rng))
+			someTime(rng, 4*time.Second)
+			c.Heal()
+		}},
+		{"two apart", func(t *testing.T, c *cluster.Cluster, rng *rand.Rand) {
+			order := rng.Perm(len(c.Peers))
+			c.Part(c.Peers[order[0]], c.Peers[order[1]])
+			someTime(rng, 3*time.Second)
+			c.Heal()
+		}},
+		{"one way", func(t *testing.T, c *cluster.Cluster, rng *rand.Rand) {
+			order := rng.Perm(len(c.Peers))
+			c.Cut(c.Peers[order[0]], c.Peers[order[1]])
+			someTime(rng, 3*time.Second)
+			c.Heal()
+		}},
+		{"transfer", func(t *testing.T, c *cluster.Cluster, rng *rand.Rand) {
+			_ = pick(c, rng).Post("/peers/" + c.Peers[rng.IntN(len(c.Peers))].Name + "/transfer") // in the middle of an election it may be refused
+		}},
+	}
+}
+
+// breakThings has faults happen until the deadline, one after another, and says
+// which.
+func breakThings(t *testing.T, c *cluster.Cluster, rng *rand.Rand, until time.Time) string {
+	t.Helper()
+	all := faults()
+	var told []string
+	someTime(rng, 500*time.Millisecond)
+	for time.Now().Before(until) {
+		f := all[rng.IntN(len(all))]
+		told = append(told, f.name)
+		f.do(t, c, rng)
+		someTime(rng, 500*time.Millisecond)
+	}
+	return fmt.Sprint(strings.Join(told, ", "))
+}
