@@ -11,6 +11,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -161,7 +162,7 @@ func Ask(patience time.Duration, holds func() error) error {
 }
 
 // AwaitWhole waits until every peer that runs knows the same leader, lists every
-// peer that runs, and is ready.
+// peer that runs, with a vote unless it observes, and is ready.
 func (c *Cluster) AwaitWhole() {
 	c.t.Helper()
 	c.Await("a whole cluster", func() error {
@@ -174,6 +175,11 @@ func (c *Cluster) AwaitWhole() {
 			if len(seen) < len(c.Running()) {
 				return fmt.Errorf("%s lists %d peers", p.Name, len(seen))
 			}
+			for _, other := range seen {
+				if other.Role == "observer" && !c.observes(other.Name) {
+					return fmt.Errorf("%s has no vote yet", other.Name)
+				}
+			}
 			if seen[0].Role != "leader" || leader != "" && seen[0].Name != leader {
 				return fmt.Errorf("%s takes %s (%s) for the leader, others %s", p.Name, seen[0].Name, seen[0].Role, leader)
 			}
@@ -184,6 +190,16 @@ func (c *Cluster) AwaitWhole() {
 		}
 		return nil
 	})
+}
+
+// observes says whether a peer was started to have no vote.
+func (c *Cluster) observes(name string) bool {
+	for _, p := range c.Peers {
+		if p.Name == name && slices.Contains(p.flags, "--observer") {
+			return true
+		}
+	}
+	return false
 }
 
 // Running returns the peers whose process runs and is not stopped.

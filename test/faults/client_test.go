@@ -128,7 +128,7 @@ func (m *mover) push(path string, data any, once string) (client.Listing, error)
 		ctx, cancel := context.WithTimeout(context.Background(), answerWithin)
 		l, err := m.conn.Push(ctx, path, data, client.Once(once), client.Limit(0))
 		cancel()
-		if err == nil || !lost(err) || m.conn.Err() == nil {
+		if err == nil || !lost(err) || errors.Is(err, context.DeadlineExceeded) {
 			return l, err
 		}
 		if err := m.move(); err != nil {
