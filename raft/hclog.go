@@ -3,37 +3,92 @@ package raft
 import (
 	"io"
 	"log"
+	"net/url"
 	"slices"
+	"sync"
 	"sync/atomic"
+	"time"
 
 	"github.com/hashicorp/go-hclog"
+	hraft "github.com/hashicorp/raft"
 	"github.com/rs/zerolog"
 )
 
 // quietLog is hashicorp/raft's log, written to ours: warnings and errors only,
-// with its pairs as fields; no warnings while the peer comes up, since it warns
-// of the first election.
+// as warnings, since none of them is the end; with its pairs as fields, peers by
+// their names; none while the peer comes up, since it warns of the first
+// election; and each message of each peer once in a while, since it tells of a
+// dead peer many times a second.
 type quietLog struct {
 	to      zerolog.Logger
 	name    string
 	implied []any
 	up      *atomic.Bool
+	told    *told
+}
+
+// tellAgain is how long a message of one peer is not written once more.
+const tellAgain = 10 * time.Second
+
+// told remembers when messages were written.
+type told struct {
+	mu sync.Mutex
+	at map[string]time.Time
+}
+
+// again says whether a message may be written now. It remembers few: who is
+// forgotten is told of once more.
+func (t *told) again(message string, now time.Time) bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if last, known := t.at[message]; known && now.Sub(last) < tellAgain {
+		return false
+	}
+	if len(t.at) >= 256 {
+		clear(t.at)
+	}
+	t.at[message] = now
+	return true
 }
 
 func newQuietLog(to zerolog.Logger) *quietLog {
-	return &quietLog{to: to.With().Str("room", "raft").Logger(), up: new(atomic.Bool)}
+	return &quietLog{to: to.With().Str("room", "raft").Logger(), up: new(atomic.Bool), told: &told{at: map[string]time.Time{}}}
 }
 
 var _ hclog.Logger = (*quietLog)(nil)
 
-// Log writes a message when its level is Warn or Error.
+// Log writes a message when its level is Warn or Error, if it is to be.
 func (q *quietLog) Log(level hclog.Level, message string, pairs ...any) {
-	switch {
-	case level == hclog.Warn && q.up.Load():
-		q.to.Warn().Fields(q.implied).Fields(pairs).Msg(message)
-	case level == hclog.Error:
-		q.to.Error().Fields(q.implied).Fields(pairs).Msg(message)
+	if level != hclog.Error && (level != hclog.Warn || !q.up.Load()) {
+		return
 	}
+	which := message
+	shown := slices.Concat(q.implied, pairs)
+	for i, v := range shown {
+		if name, is := named(v); is {
+			shown[i] = name
+			which += " " + name
+		}
+	}
+	if q.told.again(which, time.Now()) {
+		q.to.Warn().Fields(shown).Msg(message)
+	}
+}
+
+// named returns the name of the peer that a value of hashicorp/raft's means.
+func named(v any) (name string, is bool) {
+	switch v := v.(type) {
+	case hraft.Server:
+		return peerName(v.ID), true
+	case hraft.ServerID:
+		return peerName(v), true
+	case hraft.ServerAddress:
+		if u, err := url.Parse(string(v)); err == nil && u.Host != "" {
+			return u.Host, true // of its card, without the rest
+		}
+		return string(v), true
+	}
+	return "", false
 }
 
 // Trace writes nothing.
@@ -71,14 +126,14 @@ func (q *quietLog) ImpliedArgs() []any { return q.implied }
 
 // With returns a log with more such pairs.
 func (q *quietLog) With(pairs ...any) hclog.Logger {
-	return &quietLog{q.to, q.name, slices.Concat(q.implied, pairs), q.up}
+	return &quietLog{q.to, q.name, slices.Concat(q.implied, pairs), q.up, q.told}
 }
 
 // Name returns the name that Named gave.
 func (q *quietLog) Name() string { return q.name }
 
 // Named returns a log of that name.
-func (q *quietLog) Named(name string) hclog.Logger { return &quietLog{q.to, name, q.implied, q.up} }
+func (q *quietLog) Named(name string) hclog.Logger { return &quietLog{q.to, name, q.implied, q.up, q.told} }
 
 // ResetNamed is Named.
 func (q *quietLog) ResetNamed(name string) hclog.Logger { return q.Named(name) }

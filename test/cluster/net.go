@@ -86,7 +86,8 @@ func (w *network) try(f string, a ...any) error {
 // add makes a peer's namespace.
 func (w *network) add(i int) {
 	w.t.Helper()
-	_ = w.try("ip netns del %s", w.space(i)) // of a run that was killed
+	_ = w.try("ip link del %s", w.link(i)) // of a run that was killed
+	_ = w.try("ip netns del %s", w.space(i))
 	w.must("ip netns add %s", w.space(i))
 	w.spaces = max(w.spaces, i+1)
 	w.must("ip link add %s type veth peer name eth0 netns %s", w.link(i), w.space(i))
@@ -99,7 +100,8 @@ func (w *network) add(i int) {
 // release deletes everything.
 func (w *network) release() {
 	for i := range w.spaces {
-		_ = w.try("ip netns del %s", w.space(i)) // what is missing is gone already
+		_ = w.try("ip link del %s", w.link(i)) // at once: with its namespace it would go later
+		_ = w.try("ip netns del %s", w.space(i))
 	}
 	if err := w.try("ip link del %s", w.bridge()); err != nil {
 		w.t.Error(err)

@@ -82,6 +82,18 @@ func inject(t *testing.T, p *cluster.Peer, fault string) (detach func()) {
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
+	err := cluster.Ask(cluster.Patience, func() error { // until strace holds every thread
+		tasks, _ := filepath.Glob("/proc/" + p.PID() + "/task/*/status")
+		for _, task := range tasks {
+			if status, err := os.ReadFile(task); err == nil && strings.Contains(string(status), "TracerPid:\t0\n") {
+				return errors.New(task + " is not traced")
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
 	done := false
 	detach = func() {
 		if !done {

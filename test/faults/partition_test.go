@@ -46,7 +46,7 @@ func TestCutOffPeerTellsItsClients(t *testing.T) {
 			_, err = m.conn.Push(ctx, "/data/cut", number{2})
 			refusedInTime(t, "push", err, start)
 
-			other := connect(t, c, c.Followers()[0], client.Options{})
+			other := connect(t, c, c.Peers[(index(c, cut)+1)%3], client.Options{})
 			if l := must[client.Listing](t)(other.push("/data/cut", number{3}, "")); l.Version <= held {
 				t.Errorf("version %d after %d", l.Version, held)
 			}
