@@ -133,7 +133,9 @@ func (q *quietLog) With(pairs ...any) hclog.Logger {
 func (q *quietLog) Name() string { return q.name }
 
 // Named returns a log of that name.
-func (q *quietLog) Named(name string) hclog.Logger { return &quietLog{q.to, name, q.implied, q.up, q.told} }
+func (q *quietLog) Named(name string) hclog.Logger {
+	return &quietLog{q.to, name, q.implied, q.up, q.told}
+}
 
 // ResetNamed is Named.
 func (q *quietLog) ResetNamed(name string) hclog.Logger { return q.Named(name) }
