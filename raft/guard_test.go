@@ -131,7 +131,8 @@ func TestRaftsLogIsQuietAndHasFields(t *testing.T) {
 	with.Info("news")
 	with.Debug("more")
 	with.Warn("hears nothing", "time", time.Second, "error", errSick)
-	with.Error("failed", "index", 7)
+	with.Error("failed", "index", 7, "target", hraft.Server{ID: "c-0123abcd", Address: "https://c:1?key=x"})
+	with.Error("failed", "index", 8, "target", hraft.Server{ID: "c-0123abcd", Address: "https://c:1?key=x"})
 	lines := strings.Split(strings.TrimSpace(out.String()), "\n")
 	if len(lines) != 2 {
 		t.Fatalf("%d lines: %s", len(lines), out.String())
@@ -143,7 +144,7 @@ func TestRaftsLogIsQuietAndHasFields(t *testing.T) {
 	if fields.Level != "warn" || fields.Room != "raft" || fields.Peer != "b" || fields.Message != "hears nothing" || fields.Error != errSick.Error() {
 		t.Errorf("%s", lines[0])
 	}
-	if !strings.Contains(lines[1], `"level":"error"`) || !strings.Contains(lines[1], `"index":7`) {
+	if !strings.Contains(lines[1], `"target":"c"`) || !strings.Contains(lines[1], `"index":7`) {
 		t.Errorf("%s", lines[1])
 	}
 }

@@ -64,11 +64,7 @@ func TestLeadersDieUnderPushes(t *testing.T) {
 	}
 	for i, n := range pushed {
 		got := numbers(t, c, fmt.Sprintf("/data/kill/%d", i))
-		want := make([]int, 0, n)
-		for k := 1; k <= n; k++ {
-			want = append(want, k)
-		}
-		if !slices.Equal(got, want) {
+		if !slices.Equal(got, upTo(n)) {
 			t.Errorf("client %d: acknowledged 1 to %d, the list holds %d: %v", i, n, len(got), got)
 		}
 	}
@@ -77,6 +73,14 @@ func TestLeadersDieUnderPushes(t *testing.T) {
 	if gaps[kills/2] > 2*time.Second { // 0.8 s on a machine that is not shared by four test binaries
 		t.Errorf("the median of the times without a leader is %v", gaps[kills/2])
 	}
+}
+
+// upTo counts from 1.
+func upTo(n int) (all []int) {
+	for k := range n {
+		all = append(all, k+1)
+	}
+	return all
 }
 
 func pause(d time.Duration) { <-time.After(d) }
