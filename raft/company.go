@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"slices"
 	"strings"
 
 	hraft "github.com/hashicorp/raft"
@@ -27,8 +28,18 @@ func (r *Raft) connect() hraft.Transport {
 	}
 	r.handOver.lost = func() { r.proposer.rest() }
 	r.transport.nudges.commit = func() uint64 { return r.hraft.CommitIndex() }
+	r.transport.nudges.follows = r.configured
 	r.transport.nudges.leads = func(term uint64) bool { return r.hraft.State() == hraft.Leader && r.hraft.CurrentTerm() == term }
+	if r.options.wrap != nil {
+		return r.options.wrap(r.transport)
+	}
 	return r.transport
+}
+
+// configured says whether an address is in the latest configuration.
+func (r *Raft) configured(a hraft.ServerAddress) bool {
+	servers := r.hraft.GetConfiguration().Configuration().Servers
+	return slices.ContainsFunc(servers, func(s hraft.Server) bool { return s.Address == a })
 }
 
 // nudge has the followers told of what is committed, if there are any.

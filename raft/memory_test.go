@@ -2,6 +2,7 @@ package raft
 
 import (
 	"context"
+	"slices"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -18,12 +19,22 @@ type cluster struct {
 	t     testing.TB
 	names []string
 	peers map[string]*Raft
+	with  func(*Options) // changes a peer's options before it is opened; may be nil
+
+	mu    sync.Mutex
+	fatal map[string][]error // what Options.Fatal was told
 }
 
 // newCluster opens peers with these names.
 func newCluster(t testing.TB, names ...string) *cluster {
 	t.Helper()
-	c := &cluster{Memory: NewMemory(), t: t, names: names, peers: map[string]*Raft{}}
+	return newClusterWith(t, nil, names...)
+}
+
+// newClusterWith opens peers with options that are changed a little.
+func newClusterWith(t testing.TB, with func(*Options), names ...string) *cluster {
+	t.Helper()
+	c := &cluster{Memory: NewMemory(), t: t, names: names, peers: map[string]*Raft{}, with: with, fatal: map[string][]error{}}
 	if err := c.Form(names...); err != nil {
 		t.Fatal(err)
 	}
@@ -34,22 +45,25 @@ func newCluster(t testing.TB, names ...string) *cluster {
 // open opens peers at the same time, since each needs others.
 func (c *cluster) open(names ...string) {
 	c.t.Helper()
-	var (
-		opening sync.WaitGroup
-		mu      sync.Mutex
-	)
+	var opening sync.WaitGroup
 	for _, name := range names {
 		opening.Go(func() {
-			r, err := Open(context.Background(), Options{
-				Name: name, Memory: c.Memory, FailoverGrace: 10 * time.Second,
-				Logger: zerolog.Nop(), Fatal: func(error) {},
-			})
+			o := Options{Name: name, Memory: c.Memory, FailoverGrace: 10 * time.Second, Logger: zerolog.Nop()}
+			o.Fatal = func(err error) {
+				c.mu.Lock()
+				defer c.mu.Unlock()
+				c.fatal[name] = append(c.fatal[name], err)
+			}
+			if c.with != nil {
+				c.with(&o)
+			}
+			r, err := Open(context.Background(), o)
 			if err != nil {
 				c.t.Errorf("open %s: %v", name, err)
 				return
 			}
-			mu.Lock()
-			defer mu.Unlock()
+			c.mu.Lock()
+			defer c.mu.Unlock()
 			c.peers[name] = r
 		})
 	}
@@ -59,7 +73,23 @@ func (c *cluster) open(names ...string) {
 	}
 }
 
+// others returns the names of all peers but one.
+func (c *cluster) others(name string) []string {
+	return slices.DeleteFunc(slices.Clone(c.names), func(n string) bool { return n == name })
+}
+
+// told returns what Options.Fatal of a peer was told.
+func (c *cluster) told(name string) []error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.fatal[name]
+}
+
 func (c *cluster) close() {
+	c.HealAll()
+	for _, name := range c.names {
+		c.Mend(name)
+	}
 	for name, r := range c.peers {
 		if err := r.Close(); err != nil {
 			c.t.Errorf("close %s: %v", name, err)

@@ -1,7 +1,6 @@
 package raft
 
 import (
-	"bufio"
 	"context"
 	"sync"
 	"time"
@@ -20,16 +19,18 @@ import (
 // lost, come late or twice.
 type nudges struct {
 	transport *transport
-	commit    func() uint64          // what is committed, as of now
-	leads     func(term uint64) bool // whether this peer leads that term, as of now
-	running   sync.WaitGroup         // followers' goroutines
-	mu        sync.Mutex             // guards what follows
+	commit    func() uint64                  // what is committed, as of now
+	leads     func(term uint64) bool         // whether this peer leads that term, as of now
+	follows   func(hraft.ServerAddress) bool // whether that is the address of a peer in the configuration
+	running   sync.WaitGroup                 // followers' goroutines
+	mu        sync.Mutex                     // guards what follows
 	all       map[hraft.ServerAddress]*follower
 }
 
 // follower is what is known of a peer that this one replicates to.
 type follower struct {
-	wake chan struct{} // of capacity 1
+	wake chan struct{} // of capacity 1: it may have to be nudged
+	back chan struct{} // of capacity 1: it answered a heartbeat
 	gone chan struct{} // closed when it is no follower any more
 
 	mu     sync.Mutex
@@ -41,7 +42,10 @@ type follower struct {
 }
 
 func newNudges(t *transport) *nudges {
-	return &nudges{transport: t, all: map[hraft.ServerAddress]*follower{}, commit: func() uint64 { return 0 }, leads: func(uint64) bool { return false }}
+	return &nudges{
+		transport: t, all: map[hraft.ServerAddress]*follower{}, commit: func() uint64 { return 0 },
+		leads: func(uint64) bool { return false }, follows: func(hraft.ServerAddress) bool { return true },
+	}
 }
 
 // of returns what is known of a peer.
@@ -50,19 +54,18 @@ func (n *nudges) of(a hraft.ServerAddress) *follower {
 	defer n.mu.Unlock()
 	f := n.all[a]
 	if f == nil {
-		f = &follower{wake: make(chan struct{}, 1), gone: make(chan struct{})}
+		n.forget()
+		f = &follower{wake: make(chan struct{}, 1), back: make(chan struct{}, 1), gone: make(chan struct{})}
 		n.all[a] = f
 		n.running.Go(func() { n.run(a, f) })
 	}
 	return f
 }
 
-// forget ends what is done for peers that are no longer in the configuration.
-func (n *nudges) forget(keep func(hraft.ServerAddress) bool) {
-	n.mu.Lock()
-	defer n.mu.Unlock()
+// forget ends what is done for peers that follow no more.
+func (n *nudges) forget() {
 	for a, f := range n.all {
-		if !keep(a) {
+		if !n.follows(a) {
 			delete(n.all, a)
 			close(f.gone)
 		}
@@ -74,13 +77,14 @@ func (n *nudges) committed() {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	for _, f := range n.all {
-		f.poke()
+		poke(f.wake)
 	}
 }
 
-func (f *follower) poke() {
+// poke tells whoever waits, now or later, that there is something to do.
+func poke(c chan<- struct{}) {
 	select {
-	case f.wake <- struct{}{}:
+	case c <- struct{}{}:
 	default:
 	}
 }
@@ -178,7 +182,7 @@ func (t *transport) dial(to hraft.ServerAddress) (*line, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &line{Conn: c, from: bufio.NewReader(c)}, nil
+	return newLine(c), nil
 }
 
 // prompt is the machine as hashicorp/raft sees it, with the followers told of a

@@ -72,7 +72,8 @@ type Options struct {
 	// instead of Dir and PeerListener: for tests.
 	Memory *Memory
 
-	memory *memory // tests keep log and snapshots in memory
+	memory *memory                          // tests keep log and snapshots in memory
+	wrap   func(*transport) hraft.Transport // tests put something between hashicorp/raft and its transport
 }
 
 // memory is what a peer in a test keeps its log in.

@@ -21,7 +21,8 @@ const (
 	chunkBytes   = 256 << 10
 	loadWithin   = 5 * time.Minute // from a snapshot's end until the other has loaded it
 	linesKept    = 3               // idle streams to a peer: entries, heartbeats, votes
-	silentAfter  = time.Second     // of a write to the log that does not end
+	awaitEvery   = 100 * time.Millisecond
+	silentAfter  = time.Second // of a write to the log that does not end
 )
 
 var (
@@ -45,6 +46,7 @@ type transport struct {
 	closed   chan struct{}
 	closing  sync.Once
 	nudges   *nudges
+	taken    func(net.Conn) // tests take the streams instead
 
 	mu   sync.Mutex
 	idle map[hraft.ServerAddress][]*line
@@ -74,6 +76,8 @@ type line struct {
 	decoder decoder
 	used    bool // it has carried an answer: when it fails now, a new one may do
 }
+
+func newLine(c net.Conn) *line { return &line{Conn: c, from: bufio.NewReader(c)} }
 
 // take returns an idle line to a peer, or a new one.
 func (t *transport) take(to hraft.ServerAddress) (*line, error) {
@@ -194,18 +198,48 @@ func (t *transport) AppendEntries(_ hraft.ServerID, to hraft.ServerAddress, args
 		e.begin(sayAppend)
 		e.append(args)
 	}
-	if args.PrevLogEntry == 0 && len(args.Entries) == 0 {
-		return t.ask(to, sendWithin, say, answer) // a heartbeat
+	f := t.nudges.of(to)
+	if args.PrevLogEntry == 0 && len(args.Entries) == 0 { // a heartbeat
+		err := t.ask(to, sendWithin, say, answer)
+		if err == nil {
+			poke(f.back)
+		}
+		return err
 	}
 	args.Entries = fitting(args.Entries)
-	f := t.nudges.of(to)
 	f.sending(args)
 	err := t.ask(to, appendWithin, say, answer)
-	if err == nil && answer.Success {
+	switch {
+	case err != nil:
+		t.await(to, f, args.Term)
+	case answer.Success:
 		f.has(args)
-		f.poke() // it may have come after the commit
+		poke(f.wake) // its answer may have come after the commit
 	}
 	return err
+}
+
+// await waits until a peer that could not be reached answers a heartbeat, for
+// as long as this one leads the term and the peer is a follower. After each
+// failure hashicorp/raft waits for longer, up to ten seconds, before it sends
+// entries again; so there are no failures to count while a peer is away.
+func (t *transport) await(to hraft.ServerAddress, f *follower, term uint64) {
+	for drained := false; !drained; {
+		select {
+		case <-f.back:
+		default:
+			drained = true
+		}
+	}
+	for t.nudges.leads(term) && t.nudges.follows(to) {
+		select {
+		case <-f.back:
+			return
+		case <-t.closed:
+			return
+		case <-time.After(awaitEvery):
+		}
+	}
 }
 
 // fitting returns as many of the first entries as an append may have, one at
@@ -299,90 +333,4 @@ func (t *transport) Close() error {
 		t.nudges.running.Wait()
 	})
 	return nil
-}
-
-// serve answers what a peer asks on a stream, until one side closes it.
-func (t *transport) serve(c net.Conn) {
-	defer c.Close()
-	var (
-		r       decoder
-		w       encoder
-		from    = bufio.NewReaderSize(c, readAhead)
-		answers = make(chan hraft.RPCResponse, 1)
-	)
-	for {
-		what, err := r.receive(from)
-		if err != nil {
-			return
-		}
-		command, err := r.question(what)
-		if err != nil {
-			return
-		}
-		rpc := hraft.RPC{Command: command, RespChan: answers}
-		if s, is := command.(*hraft.InstallSnapshotRequest); is {
-			rpc.Reader = &arriving{c, io.LimitReader(from, s.Size)}
-		}
-		if early := commitOf(command); early != nil {
-			if _, ok := t.pass(hraft.RPC{Command: early, RespChan: answers}, answers); !ok {
-				return
-			}
-		}
-		answer, ok := t.pass(rpc, answers)
-		if !ok {
-			return
-		}
-		if what == sayNudge {
-			continue
-		}
-		if rpc.Reader != nil {
-			_ = c.SetDeadline(time.Time{})
-		}
-		if t.mayNot() != nil || w.answer(answer) != nil || w.send(c) != nil {
-			return
-		}
-	}
-}
-
-// commitOf returns the part of an append that tells what is committed.
-// hashicorp/raft looks at that only when the entries are on the disk: so it is
-// told first, and what was committed is applied while these are written.
-func commitOf(command any) *hraft.AppendEntriesRequest {
-	a, is := command.(*hraft.AppendEntriesRequest)
-	if !is || len(a.Entries) == 0 || a.PrevLogEntry == 0 || a.LeaderCommitIndex == 0 {
-		return nil
-	}
-	first := *a
-	first.Entries, first.LeaderCommitIndex = nil, min(a.LeaderCommitIndex, a.PrevLogEntry)
-	return &first
-}
-
-// readAhead is how much of a stream is read at once, in bytes: as much as a
-// batch of small commands.
-const readAhead = 32 << 10
-
-// pass gives a question to hashicorp/raft and returns its answer.
-func (t *transport) pass(rpc hraft.RPC, answers <-chan hraft.RPCResponse) (answer hraft.RPCResponse, ok bool) {
-	select {
-	case t.consumer <- rpc:
-	case <-t.closed:
-		return answer, false
-	}
-	select {
-	case answer = <-answers:
-		return answer, true
-	case <-t.closed:
-		return answer, false
-	}
-}
-
-// arriving reads a snapshot as long as its bytes go on arriving.
-type arriving struct {
-	c    net.Conn
-	from io.Reader
-}
-
-func (a *arriving) Read(b []byte) (int, error) {
-	_ = a.c.SetReadDeadline(time.Now().Add(chunkWithin))
-	return a.from.Read(b)
 }
