@@ -63,28 +63,31 @@ func TestARefusalOfALargeBodyIsHeard(t *testing.T) {
 }
 
 func TestASlowBodyIsRefused(t *testing.T) {
-	b := newPeer(t, func(_ *Options, l *limits) { l.piece, l.body = 150*time.Millisecond, 400*time.Millisecond })
-	a := newPeer(t, nil)
-	b.trust(a)
-	for name, body := range map[string]io.Reader{
-		"stops":                 stopping(t),
-		"drips":                 &dripping{every: 20 * time.Millisecond, piece: 1},
-		"is slow but goes on":   &dripping{every: 50 * time.Millisecond, piece: piece},
-		"is too slow at times ": &dripping{every: 140 * time.Millisecond, piece: piece},
+	for _, row := range []struct {
+		name        string
+		piece, body time.Duration
+		content     io.Reader
+	}{
+		{"it stops", 150 * time.Millisecond, time.Minute, stopping(t)},
+		{"it drips", 150 * time.Millisecond, time.Minute, &dripping{every: 20 * time.Millisecond, piece: 1}},
+		{"it goes on slowly", time.Minute, 300 * time.Millisecond, &dripping{every: 50 * time.Millisecond, piece: piece}},
 	} {
+		b := newPeer(t, func(_ *Options, l *limits) { l.piece, l.body = row.piece, row.body })
+		a := newPeer(t, nil)
+		b.trust(a)
 		ln, r := raw(t, a, b, "hello")
-		r.Body, r.ContentLength = io.NopCloser(body), MaxBody
+		r.Body, r.ContentLength = io.NopCloser(row.content), MaxBody
 		began := time.Now()
 		status, said := sendSlowly(t, ln, r)
 		if status != http.StatusRequestTimeout {
-			t.Errorf("%s: %d %q", name, status, said)
+			t.Errorf("%s: %d %q", row.name, status, said)
 		}
 		if took := time.Since(began); took > 5*time.Second {
-			t.Errorf("%s: answered after %v", name, took)
+			t.Errorf("%s: answered after %v", row.name, took)
 		}
-	}
-	if len(b.asked()) != 0 {
-		t.Error("was handled")
+		if len(b.asked()) != 0 {
+			t.Errorf("%s: was handled", row.name)
+		}
 	}
 }
 

@@ -178,6 +178,15 @@ func TestAnotherPeersKeyIsNotOnes(t *testing.T) {
 	}
 }
 
+func TestARequestIsForOneConnection(t *testing.T) {
+	a, b := two(t)
+	_, r := raw(t, a, b, "hello")
+	ln, _ := raw(t, a, b, "hello")
+	if status, said := send(t, ln, r); status != http.StatusUnauthorized || !strings.Contains(said, "another TLS connection") {
+		t.Errorf("%d %q", status, said)
+	}
+}
+
 func TestReplaysAreRefused(t *testing.T) {
 	a, b := two(t)
 	c := newPeer(t, nil)

@@ -2,6 +2,7 @@ package link
 
 import (
 	"bufio"
+	"bytes"
 	"crypto/tls"
 	"errors"
 	"fmt"
@@ -187,6 +188,19 @@ func TestNobodySitsInBetween(t *testing.T) {
 	}
 	if len(b.asked()) != 0 || len(b.streams) != 0 {
 		t.Error("what it passed on was handled")
+	}
+}
+
+func TestAProofIsForOneConnectionOneKeyAndOneSide(t *testing.T) {
+	here, there := bytes.Repeat([]byte("1"), 32), bytes.Repeat([]byte("2"), 32)
+	proof := prove(secretA, asking, here, "k")
+	if !proves(proof, secretA, asking, here, "k") {
+		t.Fatal("it proves nothing")
+	}
+	if proves(proof, secretA, asking, there, "k") || proves(proof, secretA, answering, here, "k") ||
+		proves(proof, secretA, asking, here, "l") || proves(proof, secretB, asking, here, "k") ||
+		proves("", secretA, asking, here, "k") || proves(prove(nil, asking, here, "k"), nil, asking, here, "k") {
+		t.Error("it proves more")
 	}
 }
 

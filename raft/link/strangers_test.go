@@ -71,7 +71,7 @@ func eventually(t testing.TB, what string, holds func() bool) {
 }
 
 func TestStrangersAreFewAndBrief(t *testing.T) {
-	b := newPeer(t, func(_ *Options, l *limits) { l.stranger = 300 * time.Millisecond })
+	b := newPeer(t, func(_ *Options, l *limits) { l.head, l.stranger = time.Minute, 300*time.Millisecond })
 	a := newPeer(t, nil)
 	b.trust(a)
 	for range maxStrangers + 50 {
