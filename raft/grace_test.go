@@ -22,7 +22,8 @@ func TestLostSessionEndsAfterItsGraceAndNeverBefore(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := open(t, quick(t, filepath.Join(t.TempDir(), "data")))
 		for _, grace := range []time.Duration{time.Millisecond, 999 * time.Millisecond, 2 * time.Second, 10 * time.Minute} {
-			id, life := session(t, r, grace.String())
+			id := vera.SessionOf([]byte(grace.String()), "")
+			life := propose(t, r, state.Command{Kind: state.Open, Session: id, Grace: grace})[0].Life
 			propose(t, r, push(id, life, "/data/x", 1))
 			propose(t, r, lose(id, life, grace))
 			position := r.Feed().Index()
