@@ -3,6 +3,7 @@ package ws
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"net/http"
 	"net/url"
@@ -70,7 +71,7 @@ func (v *visit) change(what, escaped string, change func(context.Context, string
 	defer cancel()
 	if err := change(ctx, name); err != nil {
 		if errors.Is(err, context.DeadlineExceeded) {
-			return &vera.Error{Code: vera.Unavailable, Message: "not known to be done within " + changeFor.String() + ": look at /peers", Applied: vera.AppliedUnknown}
+			return &vera.Error{Code: vera.Unavailable, Message: fmt.Sprintf("%v; not known to be done within %v: look at /peers", err, changeFor), Applied: vera.AppliedUnknown}
 		}
 		return err
 	}

@@ -10,6 +10,7 @@ import (
 	"os/signal"
 	"path/filepath"
 	"syscall"
+	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/collectors"
@@ -163,8 +164,8 @@ func (p *peer) accept(l net.Listener, serve func(net.Listener) error) {
 	}
 }
 
-// wait waits for the end, then leaves: nobody new is let in, and
-// those who are connected are sent away evenly. A second signal ends that
+// wait waits for the end, then leaves: nobody new is let in, another peer leads,
+// and those who are connected are sent away evenly. A second signal ends that
 // at once.
 func (p *peer) wait(ctx context.Context) error {
 	select {
@@ -176,11 +177,24 @@ func (p *peer) wait(ctx context.Context) error {
 	hurried, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
 	defer stop()
 	p.server.Leave()
+	p.yield(hurried)
 	p.log.Info().Stringer("over", p.config.drain).Msg("draining")
 	draining, cancel := context.WithTimeout(hurried, p.config.drain)
 	defer cancel()
 	p.server.Drain(draining)
 	return p.close()
+}
+
+// yieldFor bounds the handing over of leadership; whoever cannot leaves anyway.
+const yieldFor = 2 * time.Second
+
+// yield has another peer lead.
+func (p *peer) yield(ctx context.Context) {
+	ctx, cancel := context.WithTimeout(ctx, yieldFor)
+	defer cancel()
+	if err := p.raft.Yield(ctx); err != nil {
+		p.log.Warn().Err(err).Msg("leadership is not handed over")
+	}
 }
 
 // close closes the rooms from the top down.

@@ -22,7 +22,7 @@ func (p *peer) openSockets() (*ws.Server, error) {
 		Origins: c.allowedOrigins, Hosts: c.hosts(), Proxies: proxies, Owner: c.ownerShown(),
 		Logger: p.log, Registerer: p.metrics,
 		Metrics:   promhttp.HandlerFor(p.metrics, promhttp.HandlerOpts{}),
-		Inspector: &inspector{p.actors}, AdminToken: c.adminToken,
+		Inspector: &inspector{p.actors}, Steward: &steward{p.raft}, AdminToken: c.adminToken,
 	}
 	if c.cookieSameSite == "none" {
 		o.CookieSameSite = http.SameSiteNoneMode
