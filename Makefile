@@ -12,7 +12,7 @@ build:
 
 # Five minutes: everything but the tests of the real binary.
 check: vet
-	$(GO) test -race -short $$($(GO) list ./... | grep -v '^vera/test\(/cluster\|/faults\|$$\)')
+	$(GO) test -race -short $$($(GO) list ./... | grep -v '^vera/test\(/cluster\|/commands\|/faults\|$$\)')
 	$(GO) test -run '^TestHouse' ./test
 
 vet:
@@ -21,8 +21,8 @@ vet:
 
 # Everything, with what it needs installed first.
 test: vet web net
-	$(GO) test -race -timeout 15m $$($(GO) list ./... | grep -v '^vera/test\(/cluster\|/faults\|$$\)')
-	$(GO) test -timeout 20m ./test ./test/cluster ./test/faults
+	$(GO) test -race -timeout 15m $$($(GO) list ./... | grep -v '^vera/test\(/cluster\|/commands\|/faults\|$$\)')
+	$(GO) test -timeout 20m ./test ./test/cluster ./test/commands ./test/faults
 
 # What the browser and Node tests need. Where it cannot be installed their
 # tests say so and skip, except in CI, where they fail.
