@@ -12,6 +12,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/spf13/cobra"
 )
@@ -21,6 +22,8 @@ const (
 	// tell what listens, those before which peer.
 	devBlock = 10
 	mostDev  = 9
+	// wholeFor bounds the wait until all peers have a vote.
+	wholeFor = 15 * time.Second
 )
 
 // dev is a cluster on this machine, to try things out: a process a peer.
@@ -142,13 +145,31 @@ func (d *dev) called() string {
 	return os.Args[0]
 }
 
+// whole waits until all peers have a vote, since before that not any one may be
+// killed, and returns who leads; "" when that is not known in time.
+func (d *dev) whole(ctx context.Context) string {
+	ctx, cancel := context.WithTimeout(ctx, wholeFor)
+	defer cancel()
+	look := time.NewTicker(50 * time.Millisecond)
+	defer look.Stop()
+	ask := operator{server: "http://" + d.children[0].Admin}
+	for {
+		members, err := ask.members(ctx)
+		if err == nil && len(members) >= len(d.children) && members[0].Role == "leader" && !slices.ContainsFunc(members, func(m member) bool { return m.Role == "observer" }) {
+			return members[0].Name
+		}
+		select {
+		case <-ctx.Done():
+			return ""
+		case <-look.C:
+		}
+	}
+}
+
 // greet says what a person does next.
 func (d *dev) greet(ctx context.Context, out io.Writer) {
 	first, last := d.children[0], d.children[len(d.children)-1]
-	leader := ""
-	if members, err := (&operator{server: "http://" + first.Admin}).members(ctx); err == nil && len(members) > 0 && members[0].Role == "leader" {
-		leader = members[0].Name
-	}
+	leader := d.whole(ctx)
 	var b strings.Builder
 	b.WriteString("\n" + strconv.Itoa(len(d.children)) + " peers are one Vera.\n\n")
 	for _, c := range d.children {

@@ -70,7 +70,7 @@ func (k *keeper) run(ctx context.Context) error {
 		case n := <-k.heard:
 			if !n.over {
 				if up++; up == len(k.children) && err == nil {
-					k.ready()
+					go k.ready() // it asks the children, which go on telling meanwhile
 				}
 				continue
 			}
