@@ -46,7 +46,7 @@ const token = "the-admin-token-of-these-tests"
 const Patience = 30 * time.Second
 
 // Start starts n peers that form a cluster, and waits until each of them knows
-// all others and a leader. They end with the test.
+// all others and a leader, and has its vote. They end with the test.
 func Start(t testing.TB, n int, o Options) *Cluster {
 	t.Helper()
 	c := Prepare(t, n, o)
@@ -77,7 +77,9 @@ func Prepare(t testing.TB, n int, o Options) *Cluster {
 		join = append(join, c.Peers[i].Peer)
 	}
 	for _, p := range c.Peers {
-		p.flags = append(p.flags, "--join", strings.Join(join, ","), "--expect", fmt.Sprint(n))
+		if n > 1 {
+			p.flags = append(p.flags, "--join", strings.Join(join, ","), "--expect", fmt.Sprint(n))
+		}
 	}
 	return c
 }
@@ -187,6 +189,9 @@ func (c *Cluster) AwaitWhole() {
 			if err := p.Ready(); err != nil {
 				return err
 			}
+		}
+		if leader == "" {
+			return errors.New("no peer runs")
 		}
 		return nil
 	})
