@@ -24,6 +24,7 @@ func (r *Raft) upkeep() {
 	tick := time.NewTicker(upkeepEvery)
 	defer tick.Stop()
 	var heard, looked, reminded time.Time
+	alone := time.Now() // since when no leader is heard
 	for {
 		select {
 		case <-tick.C:
@@ -33,8 +34,9 @@ func (r *Raft) upkeep() {
 		now := time.Now()
 		_, leader := r.hraft.LeaderWithID()
 		if leader != "" {
-			heard = now
+			heard, alone = now, now
 		}
+		r.lonely.Store(now.Sub(alone) >= lonelyAfter)
 		if (leader == r.raftID() || now.Sub(heard) >= lonelyAfter) && now.Sub(looked) >= lookEvery {
 			looked = now
 			r.lookAround(leader == "")
