@@ -4,6 +4,8 @@ import (
 	"context"
 	"crypto/ed25519"
 	"encoding/json"
+	"errors"
+	"strings"
 	"testing"
 	"time"
 
@@ -76,5 +78,44 @@ func TestAttackWithTheSecretAlone(t *testing.T) {
 			t.Errorf("%s ended: %v", name, err)
 		}
 		pushed(t, p.peers["b"], "/data/x", 1)
+	})
+}
+
+// What a peer that joins says of itself is kept by all and shown to everybody:
+// it is short, and its URL is one.
+func TestAttackByAJoinersCard(t *testing.T) {
+	play(t, func(t *testing.T, p *party) {
+		a := p.open(p.options("a"))
+		good := card{address: "thief:1", client: "https://thief/", key: sign.KeyID(memoryKey("thief").Public().(ed25519.PublicKey)), peer: 0xbad}
+		for what, change := range map[string]func(c *card, id *string){
+			"a script":         func(c *card, _ *string) { c.client = "javascript:alert(1)//x" },
+			"no host":          func(c *card, _ *string) { c.client = "https:///x" },
+			"a long URL":       func(c *card, _ *string) { c.client = "https://x/" + strings.Repeat("x", maxCard) },
+			"a long address":   func(c *card, _ *string) { c.address = strings.Repeat("x", maxCard) + ":1" },
+			"no address":       func(c *card, _ *string) { c.address = "" },
+			"a long id":        func(_ *card, id *string) { *id = "thief-" + strings.Repeat("0", 1<<20) },
+			"a long name":      func(_ *card, id *string) { *id = strings.Repeat("x", maxName+1) + "-01234567" },
+			"a name with ends": func(_ *card, id *string) { *id = "thief\nx-01234567" },
+			"no name":          func(_ *card, id *string) { *id = "-01234567" },
+			"no random part":   func(_ *card, id *string) { *id = "thief" },
+			"another peer's":   func(_ *card, id *string) { *id = a.directory.RaftID },
+			"a peer's name":    func(_ *card, id *string) { *id = "a-01234567" },
+			"a peer's number":  func(c *card, _ *string) { c.peer = a.directory.id },
+		} {
+			c, id := good, "thief-01234567"
+			change(&c, &id)
+			for _, ready := range []bool{false, true} {
+				answer, err := say(t, a, c.key, callJoin, joining{ID: id, Card: c.String(), Ready: ready})
+				if _, refused := errors.AsType[*refusal](err); err == nil || !refused && c.address != "" {
+					t.Errorf("%s: %s, %v", what, answer, err)
+				}
+			}
+		}
+		if list(a) != "a leader" {
+			t.Errorf("the cluster is %q", list(a))
+		}
+		if _, err := say(t, a, good.key, callJoin, joining{ID: "thief-01234567", Card: good.String()}); err != nil {
+			t.Errorf("a sound one is refused: %v", err)
+		}
 	})
 }
