@@ -363,6 +363,14 @@ func (f *memoryFeed) add(out state.Output) {
 	}
 }
 
+// restart forgets all: the machine loaded a snapshot.
+func (f *memoryFeed) restart(index uint64) {
+	f.mu.Lock()
+	f.all, f.floor = nil, index
+	f.mu.Unlock()
+	f.add(state.Output{Index: index})
+}
+
 func (f *memoryFeed) Poke(poke func()) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
