@@ -109,7 +109,7 @@ func settle(c *cluster.Cluster, r *history.Recorder, workers []*worker) error {
 	var errs []error
 	for i, w := range workers {
 		if i%2 == 0 {
-			errs = append(errs, w.live(i, cluster.Patience))
+			errs = append(errs, w.stay(i, cluster.Patience))
 			r.Alive(w.life, true)
 			continue
 		}
