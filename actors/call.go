@@ -54,8 +54,7 @@ type proposal interface {
 // raft → session: it has changed
 type step struct {
 	order
-	what    state.Command
-	patient bool // it may come as one of very many, and lets others pass
+	what state.Command
 }
 
 func (s *step) command() state.Command { return s.what }

@@ -136,15 +136,15 @@ func (s *session) turn() {
 		case toInquire:
 			s.inquire()
 		case toOpen:
-			s.take(state.Command{Kind: state.Open, Grace: s.wanted()}, false)
+			s.take(state.Command{Kind: state.Open, Grace: s.wanted()})
 		case toAttach:
-			s.take(state.Command{Kind: state.Attach, Life: max(s.life, s.found), Grace: s.wanted()}, s.held < 0 && len(s.arrivals) == 0)
+			s.take(state.Command{Kind: state.Attach, Life: max(s.life, s.found), Grace: s.wanted()})
 		case toDetach:
 			s.record(true)
 			clean, grace := s.leave()
-			s.take(state.Command{Kind: state.Detach, Life: s.life, Clean: clean, Grace: grace}, false)
+			s.take(state.Command{Kind: state.Detach, Life: s.life, Clean: clean, Grace: grace})
 		case toEnd:
-			s.take(state.Command{Kind: state.End, Life: s.life, Reason: vera.Closed}, false)
+			s.take(state.Command{Kind: state.End, Life: s.life, Reason: vera.Closed})
 		case toVacate:
 			s.shard.box.post(&vacancy{session: s, met: s.met})
 		}
@@ -165,10 +165,10 @@ func (s *session) need() need {
 func (s *session) wanted() time.Duration { return time.Duration(s.grace.Load()) }
 
 // take sends a step and waits for its outcome before the next.
-func (s *session) take(c state.Command, patient bool) {
+func (s *session) take(c state.Command) {
 	s.pending = true
 	c.Session = s.id
-	s.step = &step{what: c, patient: patient}
+	s.step = &step{what: c}
 	s.step.home = &s.box
 	s.system.raft.box.lend(s.step)
 }

@@ -27,6 +27,17 @@ type Options struct {
 	Logger  zerolog.Logger        // the zero value logs nothing
 	Metrics prometheus.Registerer // nil: none
 	Fatal   func(error)           // called when this peer cannot go on, from any goroutine; nil: the process panics
+	Stage   *Stage                // shared with other Systems of this process; nil: one of its own
+}
+
+// Stage is what the actors of several Systems in one process can share: it is
+// 2.9 MB.
+type Stage struct{ actors *actor.ActorSystem }
+
+// NewStage makes a stage. What goes wrong on it is logged as warnings.
+func NewStage(log zerolog.Logger) *Stage {
+	handler := zerolog.NewSlogHandler(log.Level(zerolog.WarnLevel))
+	return &Stage{actor.NewActorSystem(actor.WithLoggerFactory(func(*actor.ActorSystem) *slog.Logger { return slog.New(handler) }))}
 }
 
 // System is all actors of one peer. It is a vera.Service. All methods may be
@@ -67,9 +78,10 @@ func (k *kinds) all() []*kind {
 // New starts the actors of a peer on its log, which must outlive them. The
 // error says which option is wrong or which metric is taken.
 func New[F Feed](o Options, log Log[F]) (*System, error) {
-	handler := zerolog.NewSlogHandler(o.Logger.Level(zerolog.WarnLevel))
-	actors := actor.NewActorSystem(actor.WithLoggerFactory(func(*actor.ActorSystem) *slog.Logger { return slog.New(handler) }))
-	return start(o, log, log.Feed(), actors)
+	if o.Stage == nil {
+		o.Stage = NewStage(o.Logger)
+	}
+	return start(o, log, log.Feed(), o.Stage.actors)
 }
 
 // start is New on an actor system that may be shared.

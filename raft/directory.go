@@ -17,8 +17,6 @@ import (
 	"sync"
 	"syscall"
 
-	hraft "github.com/hashicorp/raft"
-
 	"vera/raft/state"
 )
 
@@ -33,7 +31,6 @@ const (
 	clusterDigits = 32
 	cookieBytes   = 32
 	maxName       = 255 // bytes of a peer's name
-	idBytes       = 4   // of the random part of a Raft id
 	maxSmall      = 64 << 10
 )
 
@@ -131,16 +128,6 @@ func checkName(name string) error {
 		return fmt.Errorf("a peer's name is 1 to %d bytes without spaces: %q is not", maxName, name)
 	}
 	return nil
-}
-
-// checkRaftID checks that an id is a name and the random part behind it.
-func checkRaftID(id string) error {
-	name := peerName(hraft.ServerID(id))
-	random, err := hex.DecodeString(strings.TrimPrefix(id[len(name):], "-"))
-	if err != nil || len(random) != idBytes {
-		return errors.New("a peer's Raft id is its name, - and 8 hexadecimal digits")
-	}
-	return checkName(name)
 }
 
 // makeDirectory makes a directory for its owner only, and those above it.
@@ -284,7 +271,7 @@ func newIdentity(name string, cluster ClusterID) identity {
 		Format:   format,
 		Peer:     strconv.FormatUint(id, 16),
 		Name:     name,
-		RaftID:   name + "-" + hex.EncodeToString(random(idBytes)),
+		RaftID:   name + "-" + hex.EncodeToString(random(4)),
 		standing: standing{Cluster: cluster},
 	}
 }

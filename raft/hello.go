@@ -73,7 +73,7 @@ func (r *Raft) hello() hello {
 // greeted answers a greeting, and learns from it.
 func (r *Raft) greeted(from caller, h hello) (hello, error) {
 	if c, err := parseCard(hraft.ServerAddress(h.Card)); err == nil && c.key == from.key {
-		r.learn(c, h, from.trusted)
+		r.learn(c, h)
 		r.guests.note(c, h)
 	}
 	return r.hello(), nil
@@ -91,7 +91,7 @@ func (r *Raft) greet(ctx context.Context, to target) (hello, error) {
 	if err != nil || to.key != "" && c.key != to.key {
 		return h, fmt.Errorf("the peer at %s shows no card, or another's", to.address)
 	}
-	r.learn(c, h, to.key != "" && r.trusted(to.key))
+	r.learn(c, h)
 	return h, nil
 }
 
@@ -119,12 +119,8 @@ func (r *Raft) greetAll(ctx context.Context, all []target) (hellos []hello, fail
 }
 
 // learn takes from a peer of the own cluster where it is and who is in the
-// cluster, also that this peer is not any more. Of who only knows the secret, as
-// a removed peer does, it takes that when no leader has been heard for a while.
-func (r *Raft) learn(c card, h hello, trusted bool) {
-	if !trusted && !r.lonely.Load() {
-		return
-	}
+// cluster, also that this peer is not any more.
+func (r *Raft) learn(c card, h hello) {
 	s := r.directory.now()
 	if !s.Formed || !h.Formed || h.Cluster != s.Cluster || h.ID == r.directory.RaftID {
 		return

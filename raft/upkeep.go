@@ -24,8 +24,6 @@ func (r *Raft) upkeep() {
 	tick := time.NewTicker(upkeepEvery)
 	defer tick.Stop()
 	var heard, looked, reminded time.Time
-	alone := time.Now() // since when no leader is heard
-	missed := newReasons(r.options.Logger, "no leader is heard: looking for the other peers")
 	for {
 		select {
 		case <-tick.C:
@@ -35,12 +33,11 @@ func (r *Raft) upkeep() {
 		now := time.Now()
 		_, leader := r.hraft.LeaderWithID()
 		if leader != "" {
-			heard, alone = now, now
+			heard = now
 		}
-		r.lonely.Store(now.Sub(alone) >= lonelyAfter)
 		if (leader == r.raftID() || now.Sub(heard) >= lonelyAfter) && now.Sub(looked) >= lookEvery {
 			looked = now
-			r.lookAround(leader == "", missed)
+			r.lookAround(leader == "")
 		}
 		if leader != "" && now.Sub(reminded) >= remindEvery {
 			if wish, any := r.wish(); any {
@@ -75,23 +72,19 @@ func (r *Raft) noteMembership() {
 
 // lookAround greets everybody, which tells them where this peer is, and this
 // peer where they are and who else is there.
-func (r *Raft) lookAround(lonely bool, missed *reasons) {
+func (r *Raft) lookAround(lonely bool) {
 	hellos, failed := r.greetAll(r.lifetime, r.known())
 	if !lonely || r.lifetime.Err() != nil {
 		return
 	}
-	clear(missed.all)
-	for _, h := range hellos {
-		missed.add(peerName(hraft.ServerID(h.ID)), nil, "answers")
-	}
-	refused := 0
+	e, refused := r.options.Logger.Info().Int("answered", len(hellos)), 0
 	for to, err := range failed {
-		missed.add(to.address, err, "")
+		e = e.AnErr(to.address, err)
 		if _, is := errors.AsType[*denied](err); is {
 			refused++
 		}
 	}
-	missed.tell()
+	e.Msg("no leader is heard: looking for the other peers")
 	if refused > 0 && refused == len(failed) && len(hellos) == 0 {
 		r.options.Logger.Error().Msg("all other peers refuse this one: it was removed from the cluster, or all of them were replaced while it was away; start it with the cluster's secret and --join to be told which")
 	}

@@ -27,6 +27,7 @@ const (
 	LiveSessionEnded    Name = "LiveSessionEnded"    // a session ended though its client was there
 	SessionOutlives     Name = "SessionOutlives"     // a session is there, and its client was not for longer than any grace
 	HalfItem            Name = "HalfItem"            // a peer has an item on its list or with its session, not both
+	MixedLives          Name = "MixedLives"          // a session went on in another life, and its client was not told
 	LeftTooEarly        Name = "LeftTooEarly"        // an item left before the time for which a ping had promised it to stay
 	WrongReason         Name = "WrongReason"         // an item left for a reason that there was not
 	WrongDifference     Name = "WrongDifference"     // what a watcher was told does not follow from what it was told before

@@ -74,6 +74,7 @@ func (c *checker) settle() *items {
 			}
 		}
 	}
+	c.lives(all)
 	for _, o := range c.Operations {
 		switch o.Action {
 		case vera.ActionUpdate:
@@ -85,6 +86,23 @@ func (c *checker) settle() *items {
 		}
 	}
 	return all
+}
+
+// lives learns from the items which life of the log a client's life is.
+func (c *checker) lives(all *items) {
+	names := map[*Life]uint64{}
+	for _, change := range c.Log {
+		for _, it := range change.Items {
+			p := all.version[it.Version]
+			if p == nil || it.Life == 0 || names[p.life] == it.Life {
+				continue
+			}
+			if other := names[p.life]; other != 0 {
+				c.violate(MixedLives, p.attempts, "%s is for the log one that began at %d, and one that began at %d", p.life, other, it.Life)
+			}
+			names[p.life], p.life.Index = it.Life, c.Ends[LifeName{p.life.Session, it.Life}]
+		}
+	}
 }
 
 func (c *checker) attempt(all *items, o *Operation) {
@@ -165,7 +183,7 @@ func (c *checker) checkPresent(l *list, s *sighting) {
 		}
 		switch {
 		case p.acked == nil:
-		case p.life.Alive || p.life.Index > s.index:
+		case p.life.Alive || p.life.Index > s.index || c.Complete && p.life.Index == 0:
 			c.violate(LostItem, append(operations(s), p.attempts...), "%s: %s: %d is not there, and %s lives and did not remove it", l.path, s, p.version, p.life)
 		}
 		c.checkSafe(l, s, p)

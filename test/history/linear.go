@@ -64,16 +64,21 @@ func (c *checker) linearizable(path string, from standing, piece []*deed) bool {
 		_, last = d.step(last)
 	}
 	var left []*Operation
+	also := ""
 	for _, d := range slices.SortedFunc(slices.Values(piece), func(a, b *deed) int { return cmp.Compare(a.back, b.back) }) {
-		if !ordered[d] && d.by != nil && len(left) < 3 {
+		switch {
+		case ordered[d] || len(left) == 3:
+		case d.by != nil:
 			left = append(left, d.by)
+		default:
+			also += fmt.Sprintf(", also not the end of %v at index %d between moments %d and %d", d.lives, d.index, d.call, d.back)
 		}
 	}
 	name, word := NotLinearizable, "no order explains"
 	if result == porcupine.Unknown {
 		name, word = Undecided, fmt.Sprintf("within %v no order was found for", decideWithin)
 	}
-	c.violate(name, left, "%s: %s its %d operations; after %d of them the list is %v, and next could not come", path, word, len(piece), len(longest), last)
+	c.violate(name, left, "%s: %s its %d operations; after %d of them the list is %v, and next could not come%s", path, word, len(piece), len(longest), last, also)
 	return false
 }
 
@@ -98,7 +103,8 @@ type deed struct {
 	index       uint64 // of the change; 0: not known
 	rank        int    // among the changes whose index is known, from 1 on; 0: it is none
 	version     uint64
-	life        *Life // pushes updates removes ends
+	life        *Life   // pushes updates removes
+	lives       []*Life // ends
 	data        string
 	conditional bool
 	ifMatch     uint64
@@ -121,10 +127,19 @@ func (l *list) history(c *checker) (all []*deed, blurred bool) {
 			blurred = !c.Complete
 		}
 	}
+	together := map[uint64]*deed{} // sessions that one entry ended
 	for life, pushes := range lives {
-		if end := l.end(life, pushes, c.Complete); end != nil {
-			all = append(all, end)
+		end := l.end(life, pushes, c.Complete)
+		if end == nil {
+			continue
 		}
+		if other := together[end.index]; other != nil && end.index != 0 {
+			other.lives = append(other.lives, life)
+			other.call, other.back = max(other.call, end.call), min(other.back, end.back)
+			continue
+		}
+		together[end.index] = end
+		all = append(all, end)
 	}
 	for _, o := range c.Operations {
 		if o.Path == l.path {
@@ -190,7 +205,7 @@ func (l *list) end(life *Life, pushed []*push, complete bool) *deed {
 	if life.Alive || complete && !slices.ContainsFunc(l.sightings, func(s *sighting) bool { return life.Index != 0 && s.since == life.Index }) {
 		return nil
 	}
-	d := &deed{kind: ends, call: int64(life.Began.Seq), back: math.MaxInt64, place: cmp.Or(life.Index, math.MaxUint64), index: life.Index, life: life}
+	d := &deed{kind: ends, call: int64(life.Began.Seq), back: math.MaxInt64, place: cmp.Or(life.Index, math.MaxUint64), index: life.Index, lives: []*Life{life}}
 	if life.Over.Seq != 0 {
 		d.back = int64(life.Over.Seq)
 	}

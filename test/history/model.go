@@ -1,6 +1,7 @@
 package history
 
 import (
+	"fmt"
 	"slices"
 
 	"github.com/anishathalye/porcupine"
@@ -34,6 +35,18 @@ func model(from standing) porcupine.Model {
 		Equal: func(a, b any) bool { return a.(standing).equal(b.(standing)) },
 		Hash:  func(s any) uint64 { return s.(standing).hash() },
 	}
+}
+
+// String is the standing in short.
+func (s standing) String() string {
+	text := fmt.Sprintf("etag %d:", s.changed)
+	for _, e := range s.items {
+		text += fmt.Sprintf(" %d", e.version)
+		if e.updated != 0 {
+			text += fmt.Sprintf("(%d)", e.updated)
+		}
+	}
+	return text
 }
 
 func (s standing) equal(other standing) bool {
@@ -140,7 +153,7 @@ func (d *deed) edit(s standing) (bool, standing) {
 }
 
 func (d *deed) end(s standing) (bool, standing) {
-	mine := func(e entry) bool { return e.life == d.life }
+	mine := func(e entry) bool { return slices.Contains(d.lives, e.life) }
 	if !slices.ContainsFunc(s.items, mine) {
 		return true, s
 	}

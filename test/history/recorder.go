@@ -128,6 +128,12 @@ type Change struct {
 	Seen  Moment // when the first peer applied it
 }
 
+// LifeName is how the log names a life.
+type LifeName struct {
+	Session string
+	Life    uint64 // index at which it began
+}
+
 // History is everything that was recorded.
 type History struct {
 	Operations []*Operation
@@ -138,6 +144,8 @@ type History struct {
 	// Complete; or nothing.
 	Log      []Change
 	Complete bool
+	// Ends is at which index the log ended a session's life; when Complete.
+	Ends map[LifeName]uint64
 
 	torn []Change // what another peer made of an entry
 }
@@ -147,13 +155,14 @@ type Recorder struct {
 	mu    sync.Mutex
 	clock func() time.Duration // since the history began
 	seq   int
+	over  bool // nothing is recorded any more
 	h     History
 }
 
 // NewRecorder begins a history.
 func NewRecorder() *Recorder {
 	began := time.Now()
-	return &Recorder{clock: func() time.Duration { return time.Since(began) }}
+	return &Recorder{h: History{Ends: map[LifeName]uint64{}}, clock: func() time.Duration { return time.Since(began) }}
 }
 
 // now is the next moment.
@@ -162,12 +171,24 @@ func (r *Recorder) now() Moment {
 	return Moment{r.seq, r.clock()}
 }
 
+// lock locks the recorder, unless nothing is recorded any more.
+func (r *Recorder) lock() bool {
+	r.mu.Lock()
+	if r.over {
+		r.mu.Unlock()
+		return false
+	}
+	return true
+}
+
 // Begin records a new life of a session.
 func (r *Recorder) Begin(session string) *Life {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	l := &Life{Session: session, Began: r.now()}
-	r.h.Lives = append(r.h.Lives, l)
+	if !r.over {
+		r.h.Lives = append(r.h.Lives, l)
+	}
 	return l
 }
 
@@ -178,7 +199,9 @@ func (r *Recorder) Leave(l *Life) { r.mark(&l.Leaving) }
 func (r *Recorder) Over(l *Life) { r.mark(&l.Over) }
 
 func (r *Recorder) mark(m *Moment) {
-	r.mu.Lock()
+	if !r.lock() {
+		return
+	}
 	defer r.mu.Unlock()
 	if m.Seq == 0 {
 		*m = r.now()
@@ -187,7 +210,9 @@ func (r *Recorder) mark(m *Moment) {
 
 // Alive records whether, when all is quiet, the client of a life is there.
 func (r *Recorder) Alive(l *Life, alive bool) {
-	r.mu.Lock()
+	if !r.lock() {
+		return
+	}
 	defer r.mu.Unlock()
 	l.Alive = alive
 }
@@ -197,13 +222,17 @@ func (r *Recorder) Call(o Operation) *Operation {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	o.ID, o.Called = len(r.h.Operations), r.now()
-	r.h.Operations = append(r.h.Operations, &o)
+	if !r.over {
+		r.h.Operations = append(r.h.Operations, &o)
+	}
 	return &o
 }
 
 // Return records an operation's answer.
 func (r *Recorder) Return(o *Operation, answer Message) {
-	r.mu.Lock()
+	if !r.lock() {
+		return
+	}
 	defer r.mu.Unlock()
 	o.Returned, o.Answer = r.now(), answer
 }
@@ -214,13 +243,17 @@ func (r *Recorder) Watch(w Watch) *Watch {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	w.r, w.Live = r, true
-	r.h.Watches = append(r.h.Watches, &w)
+	if !r.over {
+		r.h.Watches = append(r.h.Watches, &w)
+	}
 	return &w
 }
 
 // Notified records what a watcher was told.
 func (w *Watch) Notified(m Message) {
-	w.r.mu.Lock()
+	if !w.r.lock() {
+		return
+	}
 	defer w.r.mu.Unlock()
 	m.Seen = w.r.now()
 	w.Told = append(w.Told, m)
@@ -228,7 +261,9 @@ func (w *Watch) Notified(m Message) {
 
 // End records that nothing more will be told.
 func (w *Watch) End() {
-	w.r.mu.Lock()
+	if !w.r.lock() {
+		return
+	}
 	defer w.r.mu.Unlock()
 	w.Live = false
 }
@@ -236,7 +271,9 @@ func (w *Watch) End() {
 // Logged records what a peer says that the log did to a list. Every peer may
 // tell of every entry, in any order.
 func (r *Recorder) Logged(c Change) {
-	r.mu.Lock()
+	if !r.lock() {
+		return
+	}
 	defer r.mu.Unlock()
 	c.Seen = r.now()
 	i, known := slices.BinarySearchFunc(r.h.Log, c, logOrder)
@@ -247,22 +284,33 @@ func (r *Recorder) Logged(c Change) {
 	}
 }
 
+// Ended records that the log ended a life of a session.
+func (r *Recorder) Ended(session string, life, index uint64) {
+	if !r.lock() {
+		return
+	}
+	defer r.mu.Unlock()
+	r.h.Ends[LifeName{session, life}] = index
+}
+
 func logOrder(a, b Change) int {
 	return cmp.Or(cmp.Compare(a.Index, b.Index), strings.Compare(a.Path, b.Path))
 }
 
 // Final records what a peer holds when all is quiet.
 func (r *Recorder) Final(p Peer) {
-	r.mu.Lock()
+	if !r.lock() {
+		return
+	}
 	defer r.mu.Unlock()
 	r.h.Peers = append(r.h.Peers, p)
 }
 
-// History returns what was recorded. complete says that Logged was told
-// everything. Nothing may be recorded afterwards.
+// History returns what was recorded until now. complete says that Logged and
+// Ended were told everything. What is recorded afterwards is dropped.
 func (r *Recorder) History(complete bool) *History {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.h.Complete = complete
+	r.h.Complete, r.over = complete, true
 	return &r.h
 }

@@ -27,6 +27,7 @@ type Item struct {
 	Session string          `json:"session"`
 	Reason  string          `json:"reason"` // why it was removed
 	Data    json.RawMessage `json:"data"`
+	Life    uint64          `json:"-"` // in Change: the index at which its session's life began
 }
 
 // Message is what a server told: an answer, a notification or a state. Parse

@@ -1,0 +1,180 @@
+package sim
+
+import (
+	"context"
+	"fmt"
+	"sync"
+	"time"
+
+	"github.com/rs/zerolog"
+
+	"vera"
+	"vera/actors"
+	"vera/raft"
+	"vera/raft/state"
+	"vera/test/history"
+)
+
+// failoverGrace is shorter than in earnest, so that more happens in a run.
+const failoverGrace = 3 * time.Second
+
+// cluster is peers in one memory.
+type cluster struct {
+	memory *raft.Memory
+	record *history.Recorder
+	lie    func(*raft.Raft) actors.Log[*raft.Feed] // what stands between log and actors; nil: nothing
+	names  []string
+	jobs   sync.WaitGroup
+
+	mu     sync.Mutex
+	began  time.Time
+	peers  map[string]*peer // those that run
+	wrongs []string         // what went wrong beside what the history tells
+}
+
+// wrong records something that must not be.
+func (c *cluster) wrong(format string, args ...any) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.wrongs = append(c.wrongs, fmt.Sprintf(format, args...))
+}
+
+// peer is one that runs.
+type peer struct {
+	name   string
+	raft   *raft.Raft
+	system *actors.System
+	gone   chan struct{} // closed when it crashed
+	poked  chan struct{}
+	read   sync.WaitGroup
+
+	mu     sync.Mutex
+	frozen chan struct{} // closed when it goes on; nil: it is not stopped
+}
+
+// open starts a peer, and waits until it is up.
+func (c *cluster) open(ctx context.Context, name string) error {
+	limits := vera.DefaultLimits(1000)
+	limits.FailoverGrace = failoverGrace
+	limits.Leader = 2 * time.Second
+	p := &peer{name: name, gone: make(chan struct{}), poked: make(chan struct{}, 1)}
+	fatal := func(error) { c.jobs.Go(func() { c.crash(name, p) }) }
+	r, err := raft.Open(ctx, raft.Options{
+		Name: name, Memory: c.memory, FailoverGrace: failoverGrace, Timeout: limits.Leader, Logger: zerolog.Nop(), Fatal: fatal,
+		Pulse: 250 * time.Millisecond, Suspect: 900 * time.Millisecond, Gone: time.Second,
+	})
+	if err != nil {
+		return fmt.Errorf("open %s: %w", name, err)
+	}
+	p.raft = r
+	p.read.Go(func() { c.follow(p) })
+	r.Feed().Poke(func() {
+		select {
+		case p.poked <- struct{}{}:
+		default:
+		}
+	})
+	var log actors.Log[*raft.Feed] = r
+	if c.lie != nil {
+		log = c.lie(r)
+	}
+	p.system, err = actors.New(actors.Options{Limits: limits, Shards: 1, Fatal: fatal, Stage: stage}, log)
+	if err != nil {
+		return err
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.peers[name] = p
+	return nil
+}
+
+// follow records what the log does on a peer.
+func (c *cluster) follow(p *peer) {
+	outputs := make([]state.Output, 64)
+	var at uint64
+	for {
+		n, missed := p.raft.Feed().Read(at, outputs)
+		if missed {
+			at = p.raft.Feed().Index() // begun with a snapshot
+		}
+		for _, o := range outputs[:n] {
+			at = o.Index
+			c.logged(o)
+		}
+		if n > 0 {
+			continue
+		}
+		select {
+		case <-p.poked:
+		case <-p.gone:
+			return
+		}
+	}
+}
+
+func (c *cluster) logged(o state.Output) {
+	for _, change := range o.Changes {
+		if change.Path == vera.PeersPath {
+			continue
+		}
+		c.record.Logged(history.Change{Index: o.Index, Path: string(change.Path), Items: items(change.After)})
+	}
+	for _, s := range o.Sessions {
+		if s.What == state.Over {
+			c.record.Ended(s.Session.String(), s.Life, o.Index)
+		}
+	}
+}
+
+// items is a list as history has it.
+func items(l *state.List) []history.Item {
+	all := []history.Item{}
+	for it := range l.All() {
+		all = append(all, history.Item{Version: it.Version, Updated: it.Updated, Session: it.Session.String(), Life: it.Life, Data: it.Data})
+	}
+	return all
+}
+
+// peer returns one that runs, or nil.
+func (c *cluster) peer(name string) *peer {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.peers[name]
+}
+
+// take has a peer run no more for anybody who looks, and returns whether it did.
+func (c *cluster) take(name string, p *peer) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if p == nil || c.peers[name] != p {
+		return false
+	}
+	delete(c.peers, name)
+	return true
+}
+
+// crash kills a peer and clears away what is left of it.
+func (c *cluster) crash(name string, p *peer) {
+	if !c.take(name, p) {
+		return
+	}
+	c.memory.Crash(name)
+	c.end(p)
+}
+
+func (c *cluster) end(p *peer) {
+	close(p.gone)
+	_ = p.raft.Close()
+	p.system.Close()
+	p.read.Wait()
+}
+
+// close stops all peers.
+func (c *cluster) close() {
+	for _, name := range c.names {
+		if p := c.peer(name); c.take(name, p) {
+			c.end(p)
+		}
+	}
+	c.jobs.Wait()
+}

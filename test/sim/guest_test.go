@@ -1,0 +1,348 @@
+package sim
+
+import (
+	"encoding/json"
+	"fmt"
+	"math/rand/v2"
+	"strconv"
+	"sync"
+	"time"
+
+	"vera"
+	"vera/test/history"
+)
+
+// guest is one client with one session, that speaks on one connection at a time.
+type guest struct {
+	c      *cluster
+	n      int
+	random *rand.Rand // of its own goroutine
+	id     vera.SessionID
+	grace  time.Duration
+
+	mu      sync.Mutex
+	wire    *wire // the connection that it has; nil: none
+	wires   int
+	rids    int
+	serial  int
+	met     bool // it was connected before
+	life    *history.Life
+	sure    bool // the log knows the life
+	over    bool // the life is over
+	asked   map[string]*asked
+	held    []held
+	lists   map[string]history.Message // as it last knew them in full
+	wants   map[string]watching        // what its session watches
+	left    map[string]bool            // what it ceased to watch
+	told    map[*wire]map[string]*history.Watch
+	repeats []history.Operation // pushes that nobody answered
+	stays   bool                // to the end
+}
+
+// asked is a request under way.
+type asked struct {
+	*history.Operation
+	wire    *wire
+	options watching
+	answer  chan history.Message
+}
+
+type held struct {
+	path    string
+	version uint64
+}
+
+// watching is how a list is watched.
+type watching struct {
+	Path   string
+	Limit  *int
+	Items  *bool
+	unsure bool // nobody knows
+}
+
+func (w watching) limit() int {
+	if w.Limit == nil {
+		return vera.NoLimit
+	}
+	return *w.Limit
+}
+
+func newGuest(c *cluster, n int, random *rand.Rand) *guest {
+	g := &guest{c: c, n: n, random: random, asked: map[string]*asked{}, told: map[*wire]map[string]*history.Watch{}}
+	for i := range g.id {
+		g.id[i] = byte(random.Uint32())
+	}
+	g.grace = []time.Duration{0, 300 * time.Millisecond, time.Second, 2 * time.Second}[random.IntN(4)]
+	g.forget()
+	return g
+}
+
+// forget is what a guest does with what an earlier life had.
+func (g *guest) forget() {
+	g.held, g.repeats, g.sure, g.over = nil, nil, false, false
+	g.lists, g.wants, g.left = map[string]history.Message{}, map[string]watching{}, map[string]bool{}
+}
+
+// connect connects to some peer.
+func (g *guest) connect() bool { return g.join(g.c.peer(g.c.names[g.random.IntN(len(g.c.names))])) }
+
+// join connects to a peer, if it runs, and asks what it is there. It returns
+// whether that was so.
+func (g *guest) join(p *peer) bool {
+	if p == nil {
+		return false
+	}
+	g.mu.Lock()
+	g.wires++
+	name := fmt.Sprintf("guest %d/%d at %s", g.n, g.wires, p.name)
+	hello := vera.Hello{Session: g.id, Offered: g.met, Owner: "10.0.0.1", Grace: g.grace, Heartbeat: 10 * time.Second}
+	g.met = true
+	g.mu.Unlock()
+	w := dial(g, p, hello, name, rand.New(rand.NewPCG(g.random.Uint64(), 0)))
+	if w == nil {
+		return false
+	}
+	g.mu.Lock()
+	g.told[w] = map[string]*history.Watch{}
+	g.mu.Unlock()
+	close(w.ready)
+	w.Wake()
+	m, ok := g.meet(w)
+	if !ok {
+		w.end(end{how: vera.EndedLost})
+		<-w.over
+		return false
+	}
+	g.mu.Lock()
+	old := g.wire
+	g.wire = w
+	g.mu.Unlock()
+	if old != nil { // whoever has a new connection may close the old one
+		how := vera.EndedClean
+		if !m.Resumed || g.random.IntN(3) == 0 {
+			how = vera.EndedLost
+		}
+		if how == vera.EndedClean && g.grace == 0 { // lost on the new one, it ends with the old one
+			g.leaving()
+		}
+		old.end(end{how: how, after: time.Duration(g.random.IntN(300)) * time.Millisecond})
+	}
+	return true
+}
+
+// meet asks who the guest is on a new connection.
+func (g *guest) meet(w *wire) (history.Message, bool) {
+	a := g.call(w, history.Operation{Action: vera.ActionSession}, watching{}, `"action":"session"`)
+	m, ok := g.await(a)
+	return m, ok && m.Code == vera.OK
+}
+
+// introduced takes the answer: the same life or another. The guest is locked.
+func (g *guest) introduced(m history.Message, text []byte) {
+	r := g.c.record
+	if m.Resumed && g.over {
+		g.c.wrong("guest %d went on with a session that is over", g.n)
+	}
+	if !m.Resumed || g.life == nil {
+		if g.life != nil && g.sure {
+			r.Over(g.life)
+		}
+		g.forget()
+		g.life = r.Begin(g.id.String())
+		return
+	}
+	var watches struct{ Watches []watching }
+	if err := json.Unmarshal(text, &watches); err != nil {
+		g.c.wrong("session: %v", err)
+	}
+	wanted := g.wants
+	g.wants = map[string]watching{}
+	for _, watch := range watches.Watches {
+		// It was asked for with other options, of which this peer has yet to hear.
+		watch.unsure = watch.limit() != wanted[watch.Path].limit() || g.left[watch.Path]
+		g.wants[watch.Path] = watch
+	}
+}
+
+// call sends a request on a connection.
+func (g *guest) call(w *wire, o history.Operation, options watching, format string, args ...any) *asked {
+	g.mu.Lock()
+	g.rids++
+	rid := strconv.Itoa(g.rids)
+	o.Connection, o.Peer, o.Life = w.name, w.peer.name, g.life
+	a := &asked{wire: w, options: options, answer: make(chan history.Message, 1)}
+	a.Operation = g.c.record.Call(o)
+	g.asked[rid] = a
+	g.mu.Unlock()
+	w.send(fmt.Appendf(nil, `{"rid":"`+rid+`",`+format+`}`, args...))
+	return a
+}
+
+// patience is how long a guest waits for an answer: longer than a peer waits
+// for a leader.
+const patience = 2500 * time.Millisecond
+
+// await waits for an answer.
+func (g *guest) await(a *asked) (history.Message, bool) {
+	timer := time.NewTimer(patience)
+	defer timer.Stop()
+	select {
+	case m := <-a.answer:
+		return m, true
+	case <-a.wire.over:
+	case <-timer.C:
+	}
+	select {
+	case m := <-a.answer:
+		return m, true
+	default:
+		return history.Message{}, false
+	}
+}
+
+// take takes one message of the server.
+func (g *guest) take(w *wire, text []byte) {
+	m, err := history.Parse(text)
+	if err != nil {
+		g.c.wrong("%v", err)
+		return
+	}
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	switch m.Action {
+	case vera.ActionNotify:
+		g.notified(w, m)
+		return
+	case vera.ActionState:
+		return
+	}
+	var rid string
+	_ = json.Unmarshal(m.RID, &rid)
+	a := g.asked[rid]
+	if a == nil {
+		g.c.wrong("%s: an answer to nothing: %s", w.name, text)
+		return
+	}
+	delete(g.asked, rid)
+	if a.Action == vera.ActionSession {
+		m.Items = nil
+		if m.Code == vera.OK && g.wire != a.wire {
+			g.introduced(m, text)
+		}
+		a.Life = g.life
+	}
+	g.c.record.Return(a.Operation, m)
+	g.answered(a, m)
+	a.answer <- m
+}
+
+// answered keeps what an answer says. The guest is locked.
+func (g *guest) answered(a *asked, m history.Message) {
+	if m.Items != nil && a.Limit == vera.NoLimit && a.Path != "" && m.Index >= g.lists[a.Path].Index {
+		g.lists[a.Path] = m
+	}
+	if m.Code != vera.OK {
+		if a.Once != "" && a.Life == g.life && m.Applied == "unknown" {
+			g.repeats = append(g.repeats, *a.Operation)
+		}
+		return
+	}
+	switch a.Action {
+	case vera.ActionPush:
+		if a.Life == g.life {
+			g.held, g.sure = append(g.held, held{a.Path, m.Version}), true
+		}
+	case vera.ActionWatch:
+		g.watched(a, m)
+	case vera.ActionUnwatch:
+		if watch := g.told[a.wire][a.Path]; watch != nil {
+			watch.End()
+			g.told[a.wire][a.Path] = nil
+		}
+	case vera.ActionClose:
+		if a.Life == g.life && g.sure {
+			g.c.record.Over(a.Life)
+			g.over = true
+		}
+	}
+}
+
+// watched begins a watch with its answer. The guest is locked.
+func (g *guest) watched(a *asked, m history.Message) {
+	on := g.told[a.wire]
+	if old := on[a.Path]; old != nil {
+		old.End()
+	}
+	watch := history.Watch{Connection: a.wire.name, Path: a.Path, Limit: a.Limit, Answer: &m}
+	if known := g.lists[a.Path]; m.Items == nil {
+		watch.Known = known.Items
+		if a.Limit >= 0 {
+			watch.Known = known.Items[:min(a.Limit, len(known.Items))]
+		}
+	}
+	if g.left[a.Path] {
+		on[a.Path] = nil
+		return
+	}
+	on[a.Path] = g.c.record.Watch(watch)
+	g.wants[a.Path] = a.options
+}
+
+// notified takes a notification, of a watch that this connection began or that
+// the session had. The guest is locked.
+func (g *guest) notified(w *wire, m history.Message) {
+	on := g.told[w]
+	if on == nil {
+		g.c.wrong("%s: told of %s when it is over", w.name, m.Path)
+		return
+	}
+	watch, known := on[m.Path]
+	if known && watch == nil {
+		return
+	}
+	if watch == nil {
+		wants, is := g.wants[m.Path]
+		if !is || wants.unsure {
+			on[m.Path] = nil // not followed on this connection, unless it watches anew
+			return
+		}
+		watch = g.c.record.Watch(history.Watch{Connection: w.name, Path: m.Path, Limit: wants.limit()})
+		on[m.Path] = watch
+	}
+	watch.Notified(m)
+	if m.Items != nil && watch.Limit == vera.NoLimit && m.Index >= g.lists[m.Path].Index {
+		g.lists[m.Path] = m
+	}
+}
+
+// lost takes note of a connection that is over.
+func (g *guest) lost(w *wire, e end) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	for _, watch := range g.told[w] {
+		if watch != nil {
+			watch.End()
+		}
+	}
+	delete(g.told, w)
+	for rid, a := range g.asked {
+		if a.wire != w {
+			continue
+		}
+		delete(g.asked, rid)
+		switch {
+		case a.Life != g.life:
+		case a.Once != "":
+			g.repeats = append(g.repeats, *a.Operation)
+		case a.Action == vera.ActionWatch || a.Action == vera.ActionUnwatch:
+			g.wants[a.Path] = watching{unsure: true}
+		}
+	}
+	if e.code == vera.CloseEnded && g.wire == w && g.sure {
+		g.c.record.Over(g.life)
+		g.over = true
+	}
+	if g.wire == w {
+		g.wire = nil
+	}
+}

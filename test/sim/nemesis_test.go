@@ -1,0 +1,115 @@
+package sim
+
+import (
+	"context"
+	"fmt"
+	"math/rand/v2"
+	"time"
+)
+
+// nemesis is what goes wrong in a run.
+type nemesis struct {
+	*cluster
+	random *rand.Rand
+	told   []string
+}
+
+func (n *nemesis) note(format string, args ...any) {
+	n.told = append(n.told, fmt.Sprintf("%v ", time.Since(n.began).Round(time.Millisecond))+fmt.Sprintf(format, args...))
+}
+
+// someone is a peer's name.
+func (n *nemesis) someone() string { return n.names[n.random.IntN(len(n.names))] }
+
+// leader is the name of the peer that leads, or of any.
+func (n *nemesis) leader() string {
+	for _, name := range n.names {
+		if p := n.peer(name); p != nil && p.raft.Leading() {
+			return name
+		}
+	}
+	return n.someone()
+}
+
+// victim is a peer, often the one that leads.
+func (n *nemesis) victim() string {
+	if n.random.IntN(2) == 0 {
+		return n.leader()
+	}
+	return n.someone()
+}
+
+func (n *nemesis) rest(most time.Duration) {
+	<-time.After(time.Duration(n.random.Int64N(int64(most))))
+}
+
+// strike does harm, waits, and mends it.
+func (n *nemesis) strike() {
+	a, b := n.victim(), n.someone()
+	switch n.random.IntN(9) {
+	case 0, 1:
+		n.note("crash %s", a)
+		n.crash(a, n.peer(a))
+		n.rest(2 * time.Second)
+		n.restart(a)
+	case 2:
+		n.note("partition %s %s", a, b)
+		n.memory.Partition(a, b)
+		n.rest(2 * time.Second)
+		n.memory.Heal(a, b)
+	case 3:
+		n.note("partition from %s to %s", a, b)
+		n.memory.PartitionOneWay(a, b)
+		n.rest(2 * time.Second)
+		n.memory.Heal(a, b)
+	case 4, 5:
+		n.note("alone %s", a)
+		n.memory.Isolate(a)
+		n.rest(3 * time.Second)
+		n.memory.HealAll()
+	case 6:
+		n.note("slow disk %s", a)
+		n.memory.Slow(a, time.Duration(20+n.random.IntN(200))*time.Millisecond)
+		n.rest(2 * time.Second)
+		n.memory.Mend(a)
+	case 7:
+		n.note("hung disk %s", a)
+		n.memory.Hang(a)
+		n.rest(3 * time.Second)
+		n.memory.Mend(a)
+	case 8:
+		n.note("stopped %s", a)
+		n.stop(a, true)
+		n.rest(3 * time.Second)
+		n.stop(a, false)
+	}
+	n.note("over")
+}
+
+// stop has a peer stand still, as far as others see: its network, its disk and
+// its sockets. Its clock goes on, since there is one for all.
+func (n *nemesis) stop(name string, still bool) {
+	if p := n.peer(name); p != nil {
+		p.freeze(still)
+	}
+	if still {
+		n.memory.Isolate(name)
+		n.memory.Hang(name)
+		return
+	}
+	n.memory.HealAll()
+	n.memory.Mend(name)
+}
+
+// restart starts a peer that crashed, in the background: it needs others.
+func (n *nemesis) restart(name string) {
+	n.note("restart %s", name)
+	n.jobs.Go(func() {
+		if n.peer(name) != nil {
+			return
+		}
+		if err := n.open(context.Background(), name); err != nil {
+			n.wrong("restart: %v", err)
+		}
+	})
+}

@@ -1,0 +1,257 @@
+package sim
+
+import (
+	"context"
+	"fmt"
+	"math/rand/v2"
+	"runtime"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"vera"
+	"vera/actors"
+	"vera/raft"
+	"vera/test/history"
+)
+
+// run is one run: what it is told, and what became of it.
+type run struct {
+	seed    uint64
+	lie     func(*raft.Raft) actors.Log[*raft.Feed]
+	nemesis nemesis
+	guests  []*guest
+	history *history.History
+}
+
+// play runs a cluster in fake time and returns its history.
+func (r *run) play(t *testing.T) {
+	random := rand.New(rand.NewPCG(r.seed, 0))
+	c := &cluster{memory: raft.NewMemory(), record: history.NewRecorder(), lie: r.lie, peers: map[string]*peer{}, began: time.Now()}
+	c.names = []string{"a", "b", "c", "d", "e"}[:3+2*(random.IntN(4)/3)]
+	defer c.close()
+	if err := c.memory.Form(c.names...); err != nil {
+		t.Fatal(err)
+	}
+	var opening sync.WaitGroup
+	for _, name := range c.names {
+		opening.Go(func() {
+			if err := c.open(context.Background(), name); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	opening.Wait()
+	if t.Failed() {
+		return
+	}
+	r.nemesis = nemesis{cluster: c, random: rand.New(rand.NewPCG(r.seed, 1))}
+	r.probe()
+	stop := make(chan struct{})
+	var visits sync.WaitGroup
+	for n := range 2 + random.IntN(3) {
+		g := newGuest(c, n, rand.New(rand.NewPCG(r.seed, uint64(2+n))))
+		r.guests = append(r.guests, g)
+		visits.Go(func() { g.visit(stop) })
+	}
+	for range 1 + random.IntN(3) {
+		r.nemesis.rest(time.Second)
+		r.nemesis.strike()
+	}
+	r.heal()
+	close(stop)
+	visits.Wait()
+	r.quiet(random)
+	r.history = c.record.History(true)
+}
+
+// heal has all be well again, and waits until every peer is up.
+func (r *run) heal() {
+	c := r.nemesis.cluster
+	c.memory.HealAll()
+	for _, name := range c.names {
+		c.memory.Mend(name)
+	}
+	for range 200 {
+		up := 0
+		for _, name := range c.names {
+			if p := c.peer(name); p != nil && p.raft.Status().Leader != "" {
+				up++
+			}
+		}
+		if up == len(c.names) {
+			return
+		}
+		<-time.After(100 * time.Millisecond)
+	}
+	c.wrong("not all peers are up 20 s after all was healed: %v", r.nemesis.told)
+}
+
+// quiet has some guests go and the others stay, and waits until nothing
+// changes any more; then it looks at what each peer has.
+func (r *run) quiet(random *rand.Rand) {
+	c := r.nemesis.cluster
+	var ending sync.WaitGroup
+	for i, g := range r.guests {
+		how := random.IntN(4)
+		ending.Go(func() { g.finish(i == 0 || how < 2, how == 2) })
+	}
+	ending.Wait()
+	alive := map[string]bool{}
+	for _, g := range r.guests {
+		alive[g.id.String()] = g.stays
+	}
+	for range 150 {
+		<-time.After(100 * time.Millisecond)
+		if c.settled(alive) {
+			break
+		}
+	}
+	<-time.After(200 * time.Millisecond)
+	for _, g := range r.guests {
+		g.confirm()
+	}
+	for _, name := range c.names {
+		if p := c.peer(name); p != nil {
+			c.record.Final(p.final())
+		}
+	}
+}
+
+// settled says whether no peer has a session whose client is gone.
+func (c *cluster) settled(alive map[string]bool) bool {
+	for _, name := range c.names {
+		p := c.peer(name)
+		if p == nil {
+			return false
+		}
+		for s := range p.raft.Machine().Sessions() {
+			if !alive[s.ID().String()] {
+				return false
+			}
+		}
+	}
+	return true
+}
+
+// final is what a peer has.
+func (p *peer) final() history.Peer {
+	m := p.raft.Machine()
+	last := history.Peer{Name: p.name, Index: m.Applied(), Lists: map[string]history.Listed{}, Holds: map[string][]uint64{}}
+	for n := range 3 {
+		path := fmt.Sprint("/data/", n)
+		l, _ := m.List(vera.Path(path))
+		if l.Len() > 0 {
+			last.Lists[path] = history.Listed{ETag: l.ETag(), Items: items(l)}
+		}
+	}
+	for s := range m.Sessions() {
+		var versions []uint64
+		for held := range s.Items() {
+			versions = append(versions, held.Version)
+		}
+		last.Holds[s.ID().String()] = versions
+	}
+	return last
+}
+
+// finish ends a visit: the guest stays, or closes, or is lost.
+func (g *guest) finish(stays, closes bool) {
+	w := g.current()
+	switch {
+	case stays:
+		g.stays = true
+		g.settle()
+	case w == nil:
+	case closes:
+		g.close(w)
+	default:
+		w.end(end{how: vera.EndedLost})
+		<-w.over
+	}
+}
+
+// settle has a guest be connected and served, now that all is well.
+func (g *guest) settle() {
+	for range 100 {
+		w := g.current()
+		if w == nil && g.connect() {
+			w = g.current()
+		}
+		if w != nil {
+			o := history.Operation{Action: vera.ActionPush, Path: "/data/0", Data: g.fresh(), Limit: vera.NoLimit}
+			m, ok := g.await(g.call(w, o, watching{}, `"action":"push","path":%q,"data":%s`, o.Path, o.Data))
+			if ok && m.Code == vera.OK {
+				return
+			}
+		}
+		<-time.After(50 * time.Millisecond)
+	}
+	g.c.wrong("guest %d could not push for long after all was healed", g.n)
+}
+
+// confirm has a guest that stays be there, in the life that it knows.
+func (g *guest) confirm() {
+	if !g.stays {
+		return
+	}
+	w := g.current()
+	if w == nil {
+		g.c.wrong("guest %d is not connected when all is quiet", g.n)
+		return
+	}
+	o := history.Operation{Action: vera.ActionGet, Path: "/data/0", Limit: vera.NoLimit, Consistent: true}
+	if m, ok := g.await(g.call(w, o, watching{}, `"action":"get","path":%q%s`, o.Path, optional(o))); !ok || m.Code != vera.OK {
+		g.c.wrong("guest %d could not read: %+v", g.n, m)
+	}
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.c.record.Alive(g.life, true)
+	for path, wants := range g.wants {
+		if _, told := g.told[w][path]; !told && !wants.unsure {
+			g.c.record.Watch(history.Watch{Connection: w.name, Path: path, Limit: wants.limit()})
+		}
+	}
+}
+
+// judge plays a run and returns what is wrong with it.
+func judge(t *testing.T, seed uint64, lie func(*raft.Raft) actors.Log[*raft.Feed]) (found []history.Violation, told string) {
+	r := &run{seed: seed, lie: lie}
+	synctest.Test(t, r.play)
+	if r.history == nil {
+		t.Fatalf("-sim.seed %d: the run did not come to its end", seed)
+	}
+	found = r.history.Check()
+	for _, wrong := range r.nemesis.wrongs {
+		found = append(found, history.Violation{Name: "Wrong", Sentence: wrong})
+	}
+	return found, fmt.Sprintf("-sim.seed %d: %s\n%s", seed, strings.Join(r.nemesis.told, "; "), history.Text(found))
+}
+
+func TestRuns(t *testing.T) {
+	count := *runs
+	if count == 0 {
+		count = 2000
+		if testing.Short() || raceOn {
+			count = 60
+		}
+	}
+	var next atomic.Int64
+	for range runtime.GOMAXPROCS(0) {
+		t.Run("", func(t *testing.T) {
+			t.Parallel()
+			for n := next.Add(1); n <= int64(count) && !t.Failed(); n = next.Add(1) {
+				seed := uint64(n)
+				if *onlySeed != 0 {
+					seed = *onlySeed
+				}
+				if found, told := judge(t, seed, nil); len(found) > 0 {
+					t.Error(told)
+				}
+			}
+		})
+	}
+}
