@@ -109,8 +109,10 @@ func (f *faulty) run() {
 	f.connect()
 	for range 60 {
 		switch n := f.random.IntN(20); {
-		case n < 6:
+		case n < 5:
 			f.ping()
+		case n < 6:
+			f.ask()
 		case n < 8:
 			f.connect()
 		case n < 10:
@@ -127,6 +129,7 @@ func (f *faulty) run() {
 	f.pass(time.Minute)
 	f.sweep()
 	f.agree()
+	f.c.with(func() { f.c.told = nil }) // what follows is the end of the test
 }
 
 func (f *faulty) pass(d time.Duration) {
@@ -185,12 +188,26 @@ func (f *faulty) ping() {
 		// What is promised is about what there was at the answer's index.
 		if m.RID == rid && m.Code == vera.OK && life != 0 && life <= m.Index {
 			f.note("ping at %d: safe for %d", a.peer, m.SafeMs)
-			f.mu.Lock()
-			if until := arrived.Add(time.Duration(m.SafeMs) * time.Millisecond); until.After(f.until) {
-				f.until = until
-			}
-			f.mu.Unlock()
+			f.promised(arrived.Add(time.Duration(m.SafeMs) * time.Millisecond))
 		}
+	}
+}
+
+// ask is GET /session, of any peer.
+func (f *faulty) ask() {
+	i := f.random.IntN(len(f.c.systems))
+	info, err := f.c.systems[i].Session(f.t.Context(), f.hello)
+	if life := f.life(); err == nil && life != 0 && life <= info.Index {
+		f.note("asked %d: safe for %v", i, info.Safe)
+		f.promised(time.Now().Add(info.Safe))
+	}
+}
+
+func (f *faulty) promised(until time.Time) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if until.After(f.until) {
+		f.until = until
 	}
 }
 
