@@ -65,3 +65,32 @@ func TestNothingIsPromisedBeforeThePeerCountsAgain(t *testing.T) {
 		one.leave(vera.EndedClean)
 	})
 }
+
+// GET /session at a peer that does not hear of what is lost elsewhere: a grace
+// may run already.
+func TestAPeerElsewherePromisesWhatIsLeft(t *testing.T) {
+	inCluster(t, func(t *testing.T, c *cluster) {
+		h := hello("one")
+		h.Grace = 5 * time.Second
+		one := c.at(1, h)
+		one.push("/data/a", `{}`)
+		pass(time.Second)
+		c.cut(0, false, true)
+		one.leave(vera.EndedLost)
+		left := time.Now().Add(h.Grace)
+		for range 8 {
+			pass(600 * time.Millisecond)
+			info, err := c.systems[0].Session(t.Context(), h)
+			if err != nil || len(info.Items) != 1 {
+				t.Fatalf("%+v, %v", info, err)
+			}
+			if until := time.Now().Add(info.Safe); until.After(left) {
+				t.Errorf("safe for %v, and it ends in %v", info.Safe, time.Until(left))
+			}
+		}
+		pass(time.Second)
+		if c.session("one") != nil {
+			t.Error("it does not end")
+		}
+	})
+}

@@ -61,22 +61,31 @@ func (w *world) setPeer(p *peer) {
 // lives. Each session is waited for as long as its client asked, and at least
 // for the given time.
 func (w *world) lose(id PeerID, least time.Duration) {
-	var lost []*session
+	type losing struct {
+		life uint64 // what is sorted by lies here, for there may be very many
+		s    *session
+	}
+	var lost []losing
 	w.sessions.Range(func(_, v any) bool {
 		s := v.(*session)
 		if _, found := s.newest().facts.attachment(id); found {
-			lost = append(lost, s)
+			lost = append(lost, losing{s.newest().facts.life, s})
 		}
 		return true
 	})
-	slices.SortFunc(lost, func(a, b *session) int {
-		f, g := a.newest().facts, b.newest().facts
-		return cmp.Or(cmp.Compare(f.life, g.life), bytes.Compare(f.id[:], g.id[:]))
+	slices.SortFunc(lost, func(a, b losing) int {
+		if a.life != b.life {
+			return cmp.Compare(a.life, b.life)
+		}
+		f, g := a.s.newest().facts, b.s.newest().facts
+		return bytes.Compare(f.id[:], g.id[:])
 	})
-	for _, s := range lost {
-		f := s.newest().facts
+	w.out.Sessions = slices.Grow(w.out.Sessions, len(lost))
+	w.edited = slices.Grow(w.edited, len(lost))
+	for _, l := range lost {
+		f := l.s.newest().facts
 		place, _ := f.attachment(id)
-		w.part(s, place, max(least, f.attachments[place].Grace), false)
+		w.part(l.s, place, max(least, f.attachments[place].Grace), false)
 	}
 }
 

@@ -303,3 +303,23 @@ func BenchmarkBatch(b *testing.B) {
 		}
 	})
 }
+
+// BenchmarkPeerGone takes 100,000 attachments away with one entry.
+func BenchmarkPeerGone(b *testing.B) {
+	const sessions = 100_000
+	b.ReportAllocs()
+	for b.Loop() {
+		b.StopTimer()
+		p := newBenchPeer()
+		for s := range sessions {
+			p.open(s)
+		}
+		gone := Batch{Commands: []Command{{Kind: PeerGone, Peer: p.batch.Peer, Incarnation: 1, Grace: time.Second}}}
+		entry := gone.Append(nil)
+		p.index++
+		b.StartTimer()
+		if out := p.machine.Apply(p.index, entry); len(out.Sessions) != sessions {
+			b.Fatal("not all were attached")
+		}
+	}
+}
