@@ -6,7 +6,7 @@ import (
 )
 
 // hashesKept is how many entries of the log a peer can compare with what
-// another says of its own.
+// another says of its own: a power of two.
 const hashesKept = 8192
 
 // hashes are the rolling hashes of the last entries that were applied here.
@@ -20,7 +20,7 @@ type hashes struct {
 
 func newHashes() *hashes { return &hashes{ring: make([]point, hashesKept)} }
 
-func (h *hashes) at(place uint64) *point { return &h.ring[place%uint64(len(h.ring))] }
+func (h *hashes) at(place uint64) *point { return &h.ring[place%hashesKept] }
 
 // add takes the points of a batch of entries, and up to where it went.
 func (h *hashes) add(points []point, last point) {
@@ -30,7 +30,7 @@ func (h *hashes) add(points []point, last point) {
 		*h.at(h.to) = p
 		h.to++
 	}
-	h.from = max(h.from, h.to-min(h.to, uint64(len(h.ring))))
+	h.from = max(h.from, h.to-min(h.to, hashesKept))
 	h.last = last
 }
 
