@@ -116,9 +116,13 @@ func TestStateOfAnotherHoldsOutcomesButNoAnswers(t *testing.T) {
 		s.mu.Lock()
 		s.given = nil // and the third was lost with its leader
 		s.mu.Unlock()
-		missed := c.fsm.feed.Index()
+		missed, reached := c.fsm.feed.Index(), false
+		c.fsm.waiters.add(other.fsm.machine.Applied(), c.fsm.machine.Applied, func() { reached = true })
 		c.install(other)
 		synctest.Wait()
+		if !reached {
+			t.Error("who waited for an index was not told")
+		}
 		if count != 0 {
 			t.Fatal("told before all is known")
 		}
