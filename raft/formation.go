@@ -232,44 +232,65 @@ func (r *Raft) collect(ctx context.Context, own hello, others []hello, reasons *
 	return given >= own.Expect
 }
 
-// guests are new peers that this one was not told of: they greeted it, or are
-// whom others are promised to.
+// guests are new peers that this one heard of: they greeted it or answered, or
+// others know of them. So peers that are each told to join another one find
+// all.
 type guests struct {
 	mu    sync.Mutex
 	known map[string]string // address by Raft id, at most maxGuests
+}
+
+// guest is a new peer.
+type guest struct {
+	ID      string `json:"id"`
+	Address string `json:"address"`
 }
 
 const maxGuests = 64
 
 func (g *guests) note(c card, h hello) {
 	if !h.Formed && c.address != "" {
-		g.add(h.ID, c.address)
+		g.add(guest{h.ID, c.address})
 	}
 }
 
+// follow takes whom others know of, and who they are promised to.
 func (g *guests) follow(others []hello) {
 	for _, h := range others {
 		if h.Promise != nil {
-			g.add(h.Promise.ID, h.Promise.Address)
+			g.add(guest{h.Promise.ID, h.Promise.Address})
+		}
+		if c, err := parseCard(hraft.ServerAddress(h.Card)); err == nil {
+			g.note(c, h)
+		}
+		for _, one := range h.Guests {
+			g.add(one)
 		}
 	}
 }
 
-func (g *guests) add(id, address string) {
+func (g *guests) add(one guest) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	if _, known := g.known[id]; known || len(g.known) < maxGuests {
-		g.known[id] = address
+	if _, known := g.known[one.ID]; known || len(g.known) < maxGuests {
+		g.known[one.ID] = one.Address
 	}
+}
+
+func (g *guests) list() (all []guest) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	for id, address := range g.known {
+		all = append(all, guest{id, address})
+	}
+	return all
 }
 
 // toGreet returns everybody who may be new, too.
 func (r *Raft) toGreet() []target {
 	all := r.toJoin()
-	r.guests.mu.Lock()
-	defer r.guests.mu.Unlock()
-	for _, address := range r.guests.known {
-		if to := (target{address: address}); !slices.Contains(all, to) {
+	for _, one := range r.guests.list() {
+		if to := (target{address: one.Address}); !slices.Contains(all, to) {
 			all = append(all, to)
 		}
 	}

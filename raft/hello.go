@@ -32,6 +32,7 @@ type hello struct {
 	Joining bool      `json:"joining,omitempty"`
 	Expect  int       `json:"expect,omitempty"` // how many peers shall form a cluster
 	Promise *promise  `json:"promise,omitempty"`
+	Guests  []guest   `json:"guests,omitempty"` // other new peers that it knows of
 	Leader  string    `json:"leader,omitempty"` // its Raft id, when one is known
 	Last    uint64    `json:"last"`             // index of the log's last entry
 	Index   uint64    `json:"index"`            // of the configuration
@@ -57,6 +58,9 @@ func (r *Raft) hello() hello {
 	h := hello{
 		ID: r.directory.RaftID, Card: r.peers.own().String(),
 		Cluster: s.Cluster, Formed: s.Formed, Joining: s.Joining, Expect: r.options.Expect, Promise: s.Promise,
+	}
+	if !s.Formed {
+		h.Guests = r.guests.list()
 	}
 	servers, index := r.peers.configuration()
 	h.Index = index

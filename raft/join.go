@@ -61,7 +61,13 @@ func (r *Raft) welcome(ctx context.Context, from caller, j joining) (welcome, er
 		}
 		return welcome{Later: err.Error(), Hello: r.hello()}, nil
 	}
-	return welcome{Cookie: hex.EncodeToString(r.directory.cookie), Hello: r.hello()}, nil
+	h := r.hello()
+	for _, s := range h.Servers {
+		if c, err := s.card(); err != nil || c.address == "" {
+			return welcome{Later: "the cluster does not know the address of " + s.ID + " yet", Hello: h}, nil
+		}
+	}
+	return welcome{Cookie: hex.EncodeToString(r.directory.cookie), Hello: h}, nil
 }
 
 // join has this peer, which is new, become one of a cluster that others are in:
