@@ -21,17 +21,22 @@ type late struct {
 	random *rand.Rand
 }
 
-func (l *late) delay(most time.Duration) {
+// delay waits for a little while, and sometimes for nearly too long.
+func (l *late) delay() {
 	l.mu.Lock()
+	most := 50 * time.Millisecond
+	if l.random.IntN(5) == 0 {
+		most = helloWithin
+	}
 	d := time.Duration(l.random.Int64N(int64(most)))
 	l.mu.Unlock()
 	<-time.After(d)
 }
 
 func (l *late) call(ctx context.Context, to target, what string, body []byte) ([]byte, error) {
-	l.delay(50 * time.Millisecond)
+	l.delay()
 	answer, err := l.network.call(ctx, to, what, body)
-	l.delay(50 * time.Millisecond)
+	l.delay()
 	return answer, err
 }
 
@@ -166,17 +171,29 @@ func TestExpectedPeersFormOneCluster(t *testing.T) {
 	}
 }
 
-func formOne(t *testing.T, seed uint64) {
-	c := newCrowd(t, seed)
-	for _, a := range c.names {
-		for _, b := range c.names {
-			if a < b && c.random.IntN(4) == 0 {
-				c.Partition(a, b)
-			}
+// tear partitions peers from each other and heals them, for a few seconds.
+func (c *crowd) tear(stop <-chan struct{}, dice *rand.Rand) {
+	for range dice.IntN(12) {
+		a, b := c.names[dice.IntN(len(c.names))], c.names[dice.IntN(len(c.names))]
+		if dice.IntN(3) == 0 {
+			c.HealAll()
+		} else if a != b {
+			c.Partition(a, b)
+		}
+		select {
+		case <-time.After(time.Duration(dice.Int64N(int64(time.Second)))):
+		case <-stop:
+			return
 		}
 	}
-	heal := time.AfterFunc(time.Duration(c.random.Int64N(int64(6*time.Second))), c.HealAll)
-	defer heal.Stop()
+	c.HealAll()
+}
+
+func formOne(t *testing.T, seed uint64) {
+	c := newCrowd(t, seed)
+	stop := make(chan struct{})
+	defer close(stop)
+	go c.tear(stop, rand.New(rand.NewPCG(seed, 4)))
 	var forming sync.WaitGroup
 	for _, name := range c.names {
 		forming.Go(func() { c.form(name) })
@@ -191,5 +208,87 @@ func formOne(t *testing.T, seed uint64) {
 	}
 	if len(c.founded) != 1 {
 		t.Errorf("%d clusters were founded", len(c.founded))
+	}
+}
+
+// A founder has a promise, and is silent: nobody knows whether it has formed
+// its cluster. So who promised waits for it, however many others there are.
+func TestPromiseIsKeptWhileItsFounderIsSilent(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := &crowd{Memory: NewMemory(), t: t, random: rand.New(rand.NewPCG(1, 1)), expect: 2, all: map[string]*Raft{}}
+		c.joins = map[string][]string{"a": {"b:1", "c:1"}, "b": {"a:1", "c:1"}, "c": {"a:1", "b:1"}}
+		a, b, lonely := c.open("a"), c.open("b"), c.open("c")
+		founding := a.newPromise()
+		if err := a.swear(a.hello(), founding); err != nil {
+			t.Fatal(err)
+		}
+		for range 2 { // asked again, it says the same
+			given, err := ask[promised](t.Context(), a.network, target{address: "b:1"}, callPromise, founding)
+			if err != nil || !given.Given {
+				t.Fatalf("%+v, %v", given, err)
+			}
+		}
+		c.close(a)
+		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+		defer cancel()
+		var waiting sync.WaitGroup
+		for _, r := range []*Raft{b, lonely} {
+			waiting.Go(func() {
+				if c.gather(ctx, r) {
+					t.Errorf("%s did not wait", r.Name())
+				}
+			})
+		}
+		waiting.Wait()
+		if p := b.directory.now().Promise; p == nil || *p != *founding {
+			t.Errorf("b is promised to %+v", p)
+		}
+		a = c.open("a")
+		for _, r := range []*Raft{a, b, lonely} {
+			waiting.Go(func() {
+				if !c.gather(t.Context(), r) || r.Cluster() != founding.Cluster {
+					t.Errorf("%s is of %s", r.Name(), r.Cluster())
+				}
+			})
+		}
+		waiting.Wait()
+		for _, r := range []*Raft{a, b, lonely} {
+			c.close(r)
+		}
+	})
+}
+
+func TestDecisionsOfNewPeers(t *testing.T) {
+	to := func(id, number string) *promise { return &promise{Cluster: ClusterID("of " + id), ID: id, Number: number} }
+	peer := func(id string, p *promise) hello { return hello{ID: id, Expect: 3, Cluster: ClusterID("of " + id), Promise: p} }
+	formed := func(id, cluster string) hello {
+		return hello{ID: id, Formed: true, Cluster: ClusterID(cluster)}
+	}
+	for what, c := range map[string]struct {
+		own    hello
+		others []hello
+		want   step
+	}{
+		"too few":                            {peer("a", nil), []hello{peer("b", nil)}, stepWait},
+		"the lowest founds":                  {peer("a", nil), []hello{peer("b", nil), peer("c", nil)}, stepFound},
+		"another does not":                   {peer("b", nil), []hello{peer("a", nil), peer("c", nil)}, stepWait},
+		"who expects more does not count":    {peer("a", nil), []hello{peer("b", nil), {ID: "c", Expect: 5}}, stepWait},
+		"a founder is left to it":            {peer("a", nil), []hello{peer("b", to("b", "1")), peer("c", nil)}, stepWait},
+		"a formed one is joined":             {peer("a", nil), []hello{peer("b", to("b", "1")), formed("c", "x")}, stepJoin},
+		"two clusters":                       {peer("a", nil), []hello{formed("b", "x"), formed("c", "y")}, stepWait},
+		"a founder collects":                 {peer("b", to("b", "1")), []hello{peer("a", nil), peer("c", to("c", "1"))}, stepCollect},
+		"a founder gives up for a lower one": {peer("b", to("b", "1")), []hello{peer("a", to("a", "1"))}, stepRelease},
+		"a founder gives up for a cluster":   {peer("b", to("b", "1")), []hello{formed("c", "x")}, stepRelease},
+		"promised, it waits":                 {peer("c", to("a", "1")), []hello{peer("a", to("a", "1")), formed("b", "x")}, stepWait},
+		"promised, it waits for the silent":  {peer("c", to("a", "1")), []hello{peer("b", nil), formed("d", "x")}, stepWait},
+		"promised, it joins":                 {peer("c", to("a", "1")), []hello{formed("b", "of a")}, stepJoin},
+		"released":                           {peer("c", to("a", "1")), []hello{peer("a", nil)}, stepRelease},
+		"released by another founding":       {peer("c", to("a", "1")), []hello{peer("a", to("a", "2"))}, stepRelease},
+		"released by a promise":              {peer("c", to("a", "1")), []hello{peer("a", to("b", "1"))}, stepRelease},
+		"released by another cluster":        {peer("c", to("a", "1")), []hello{formed("a", "x")}, stepRelease},
+	} {
+		if got, _, why := decide(c.own, c.others); got != c.want {
+			t.Errorf("%s: step %d, want %d (%s)", what, got, c.want, why)
+		}
 	}
 }
