@@ -191,7 +191,7 @@ func (r *Raft) lead(ctx context.Context, c change) error {
 	}
 	switch c.What {
 	case changeCard:
-		return r.replaceCard(c, s, index)
+		return r.replaceVoter(ctx, c, servers, s, index)
 	case changePromote:
 		return r.promote(s, index)
 	case changeRemove:
@@ -236,6 +236,21 @@ func (r *Raft) add(c change, servers []hraft.Server, index uint64) error {
 		return nil
 	}
 	return r.commit(r.hraft.AddNonvoter(hraft.ServerID(c.ID), hraft.ServerAddress(c.Card), index, changeWithin))
+}
+
+// replaceVoter gives a peer another card or, if it has a vote, the leadership,
+// so that it does that itself: hashicorp/raft, when told that a follower is
+// elsewhere, writes that where the follower's own goroutine reads without its
+// lock. (Of an observer the two happen to be of no consequence: all that is
+// read is its Raft id, which stays.)
+func (r *Raft) replaceVoter(ctx context.Context, c change, servers []hraft.Server, s hraft.Server, index uint64) error {
+	if s.Suffrage != hraft.Voter || s.ID == r.raftID() || string(s.Address) == c.Card {
+		return r.replaceCard(c, s, index)
+	}
+	if err := r.handOn(ctx, servers, s.ID); err != nil {
+		return err
+	}
+	return later{fmt.Errorf("%s leads now, and can note itself where it is", peerName(s.ID))}
 }
 
 // replaceCard gives a peer another card, and leaves it its vote.
