@@ -247,6 +247,12 @@ func (r *Raft) replaceVoter(ctx context.Context, c change, servers []hraft.Serve
 	if s.Suffrage != hraft.Voter || s.ID == r.raftID() || string(s.Address) == c.Card {
 		return r.replaceCard(c, s, index)
 	}
+	if own, any := r.wish(); any && own.What == changeCard { // or all would pass leadership round for ever
+		self, _ := find(servers, r.raftID())
+		if err := r.replaceCard(own, self, index); err != nil {
+			return err
+		}
+	}
 	if err := r.handOn(ctx, servers, s.ID); err != nil {
 		return err
 	}

@@ -106,7 +106,7 @@ func (p *party) eventually(within time.Duration, what string, holds func() bool)
 	for began := time.Now(); !holds(); advance(10 * time.Millisecond) {
 		if time.Since(began) > within {
 			for name, r := range p.peers {
-				p.t.Logf("%s: %s", name, list(r))
+				p.t.Logf("%s: %s %+v", name, list(r), listed(r))
 			}
 			p.t.Fatalf("not within %v: %s", within, what)
 		}
