@@ -14,15 +14,15 @@ import (
 	"github.com/rs/zerolog"
 )
 
-// late is a network on which everything takes its time.
-type late struct {
+// tardy is a network on which everything takes its time.
+type tardy struct {
 	network
 	mu     sync.Mutex
 	random *rand.Rand
 }
 
 // delay waits for a little while, and sometimes for nearly too long.
-func (l *late) delay() {
+func (l *tardy) delay() {
 	l.mu.Lock()
 	most := 50 * time.Millisecond
 	if l.random.IntN(5) == 0 {
@@ -33,7 +33,7 @@ func (l *late) delay() {
 	<-time.After(d)
 }
 
-func (l *late) call(ctx context.Context, to target, what string, body []byte) ([]byte, error) {
+func (l *tardy) call(ctx context.Context, to target, what string, body []byte) ([]byte, error) {
 	l.delay()
 	answer, err := l.network.call(ctx, to, what, body)
 	l.delay()
@@ -93,7 +93,7 @@ func (c *crowd) open(name string) *Raft {
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	r.network = &late{network: r.network, random: rand.New(rand.NewPCG(c.random.Uint64(), 2))}
+	r.network = &tardy{network: r.network, random: rand.New(rand.NewPCG(c.random.Uint64(), 2))}
 	c.all[name] = r
 	return r
 }
