@@ -259,8 +259,12 @@ func TestPromiseIsKeptWhileItsFounderIsSilent(t *testing.T) {
 }
 
 func TestDecisionsOfNewPeers(t *testing.T) {
-	to := func(id, number string) *promise { return &promise{Cluster: ClusterID("of " + id), ID: id, Number: number} }
-	peer := func(id string, p *promise) hello { return hello{ID: id, Expect: 3, Cluster: ClusterID("of " + id), Promise: p} }
+	to := func(id, number string) *promise {
+		return &promise{Cluster: ClusterID("of " + id), ID: id, Number: number}
+	}
+	peer := func(id string, p *promise) hello {
+		return hello{ID: id, Expect: 3, Cluster: ClusterID("of " + id), Promise: p}
+	}
 	formed := func(id, cluster string) hello {
 		return hello{ID: id, Formed: true, Cluster: ClusterID(cluster)}
 	}
