@@ -16,7 +16,7 @@ import (
 
 // seeds says which orders of faults are replayed: so many, or one alone.
 var (
-	seeds   = flag.Uint64("seeds", 0, "orders of faults that are replayed; 0: 1,000, or 100 with -race")
+	seeds   = flag.Uint64("seeds", 0, "orders of faults that are replayed; 0: 1,000, or 50 with -race")
 	oneSeed = flag.Uint64("seed", 0, "the only order of faults that is replayed; 0: all")
 )
 
@@ -34,7 +34,7 @@ func TestSafeUnderEveryFault(t *testing.T) {
 	if most == 0 {
 		most = 1000
 		if raceEnabled {
-			most = 100
+			most = 50
 		}
 	}
 	for seed := range most {
