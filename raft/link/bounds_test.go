@@ -82,7 +82,7 @@ func TestASlowBodyIsRefused(t *testing.T) {
 		if status != http.StatusRequestTimeout {
 			t.Errorf("%s: %d %q", row.name, status, said)
 		}
-		if took := time.Since(began); took > 5*time.Second {
+		if took := time.Since(began); took > 20*time.Second {
 			t.Errorf("%s: answered after %v", row.name, took)
 		}
 		if len(b.asked()) != 0 {
@@ -181,15 +181,16 @@ func TestPoolsAreFew(t *testing.T) {
 
 func TestTheContextEndsACallAndADial(t *testing.T) {
 	a, b := two(t)
+	ctx, stop := context.WithCancel(t.Context())
+	defer stop()
 	left := make(chan struct{})
 	b.answer = func(ctx context.Context, _ Caller, _ string, _ []byte) ([]byte, error) {
+		stop() // now that it is here
 		<-ctx.Done()
 		close(left)
 		return nil, nil
 	}
-	ctx, stop := context.WithTimeout(t.Context(), 50*time.Millisecond)
-	defer stop()
-	if _, err := a.Call(ctx, b.host, b.KeyID(), "wait", nil); !errors.Is(err, context.DeadlineExceeded) {
+	if _, err := a.Call(ctx, b.host, b.KeyID(), "wait", nil); !errors.Is(err, context.Canceled) {
 		t.Errorf("%v", err)
 	}
 	<-left

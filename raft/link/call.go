@@ -145,9 +145,9 @@ func refused(status int, said []byte) *Refused {
 }
 
 // Dial opens a stream of a kind, named as a call is, to the peer at an address
-// (host:port), the holder of a key that Options.Trusted trusts. It returns before
-// the context ends; the stream has no deadline. An end of it may be that of its
-// connection: what is said on it must show what is whole.
+// (host:port), the holder of a key or anybody; Options.Trusted must trust it. It
+// returns before the context ends; the stream has no deadline. An end of it may be
+// that of its connection: what is said on it must show what is whole.
 func (l *Link) Dial(ctx context.Context, host, key, kind string) (net.Conn, error) {
 	to := address{host, key}
 	if !isName(kind) {
@@ -171,7 +171,7 @@ func (l *Link) dialOnce(ctx context.Context, to address, kind, challenge string)
 	if err != nil {
 		return nil, "", err
 	}
-	if to.key != "" && !ln.wire.admit(to.key) { // if it is, Cut finds the line
+	if !ln.wire.admit(ln.key) { // if it is a member's, Cut finds the line
 		ln.close()
 		return nil, "", fmt.Errorf("peer at %s: %w", to.host, errNoMember)
 	}

@@ -36,7 +36,11 @@ func TestARemovedPeerIsCutOff(t *testing.T) {
 	b.trust(c)
 	c.trust(b)
 	fromA, atB := opened(t, a, b)
-	fromB, atA := opened(t, b, a)
+	fromB, err := b.Dial(within(t), a.host, "", "raft") // to whoever is there
+	if err != nil {
+		t.Fatal(err)
+	}
+	atA := <-a.streams
 	fromC, stays := opened(t, c, b)
 	defer fromC.Close()
 	defer stays.Close()

@@ -38,8 +38,9 @@
 //     sent again; nothing else is ever sent twice.
 //  6. Everything is bounded: see the limits in limits.go. Strangers have a small
 //     share of the connections, for a few seconds; the oldest makes room.
-//  7. Close leaves no connection, and waits for the handlers. Goroutines of net/http
-//     that had just refused somebody end half a second later.
+//  7. Close leaves no connection and no goroutine, and waits for the handlers. If
+//     somebody was refused just before, it takes half a second: so long net/http
+//     gives a stranger to hear it.
 //
 // Lock: Link.mu guards which connections there are and whose; nothing is called
 // while it is held. Each pool has its own, taken before Link.mu or without it.

@@ -20,6 +20,8 @@ const (
 	maxPools     = 256  // peers for which idle connections are kept
 
 	minSecret = 16 // bytes
+
+	silence = 20 * time.Second // of the other side's TCP, until it is gone
 )
 
 // limits are the times; tests shorten them.

@@ -53,11 +53,12 @@ func (b *bound) Read(p []byte) (int, error) {
 func (l *Link) connect(ctx context.Context, to address) (*line, error) {
 	ctx, stop := context.WithTimeout(ctx, l.limits.dial)
 	defer stop()
-	dialer := net.Dialer{KeepAliveConfig: keepAlive()}
+	var dialer net.Dialer
 	raw, err := dialer.DialContext(ctx, "tcp", to.host)
 	if err != nil {
 		return nil, err
 	}
+	findSilence(raw)
 	w, err := l.leave(raw)
 	if err != nil {
 		return nil, err

@@ -124,7 +124,7 @@ func two(t testing.TB) (a, b *peer) {
 }
 
 func within(t testing.TB) context.Context {
-	ctx, stop := context.WithTimeout(t.Context(), 10*time.Second)
+	ctx, stop := context.WithTimeout(t.Context(), 30*time.Second)
 	t.Cleanup(stop)
 	return ctx
 }

@@ -179,7 +179,7 @@ func TestNobodySitsInBetween(t *testing.T) {
 		if !errors.Is(err, errUnproven) || answer != nil {
 			t.Errorf("thief trusted %v: %q, %v", trusted, answer, err)
 		}
-		if c, err := joiner.Dial(within(t), host, "", "raft"); !errors.Is(err, errUnproven) {
+		if c, err := joiner.Dial(within(t), host, "", "raft"); !errors.Is(err, errNoMember) {
 			t.Errorf("thief trusted %v: dialled %v", trusted, c)
 		}
 		if passed.Load() < 2 {

@@ -31,17 +31,22 @@ const (
 	member               // it is a member's, or was
 )
 
-// keepAlive finds a peer that is gone without a word in 20 s.
-func keepAlive() net.KeepAliveConfig {
-	return net.KeepAliveConfig{Enable: true, Idle: 10 * time.Second, Interval: 2 * time.Second, Count: 5}
+// findSilence has the kernel end a connection to a peer that is gone without a
+// word, whether or not something was sent to it.
+func findSilence(c net.Conn) {
+	tcp, ok := c.(*net.TCPConn)
+	if !ok {
+		return // a test's
+	}
+	// Neither fails on a connection that is open; one that is not tells by itself.
+	_ = tcp.SetKeepAliveConfig(net.KeepAliveConfig{Enable: true, Idle: silence / 2, Interval: silence / 10, Count: 5})
+	_ = boundSilence(tcp)
 }
 
 // welcome keeps a connection that came in, or closes it and returns nil when
 // there are too many. A stranger makes room for the next.
 func (l *Link) welcome(c net.Conn) *wire {
-	if tcp, ok := c.(*net.TCPConn); ok {
-		_ = tcp.SetKeepAliveConfig(keepAlive())
-	}
+	findSilence(c)
 	w := &wire{Conn: c, link: l, came: true, since: time.Now()}
 	l.mu.Lock()
 	var oldest *wire
