@@ -54,7 +54,8 @@ type proposal interface {
 // raft → session: it has changed
 type step struct {
 	order
-	what state.Command
+	what    state.Command
+	patient bool // it may come as one of very many, and lets others pass
 }
 
 func (s *step) command() state.Command { return s.what }

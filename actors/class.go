@@ -1,6 +1,7 @@
 package actors
 
 import (
+	"slices"
 	"sync"
 	"sync/atomic"
 
@@ -122,7 +123,8 @@ func (c *class) notify(from, to *state.List, index, least uint64, by vera.OwnerS
 }
 
 // encode makes a notification. The cluster's list is always told whole: its
-// order may change alone, which no difference says.
+// order may change alone, which no difference says. So is a list of which items
+// left while this peer was away and then loaded a snapshot: it has no reasons.
 func (c *class) encode(from, to *state.List, index uint64, by vera.OwnerShown) []byte {
 	n := vera.Notification{Path: c.path, Index: index, ETag: to.ETag()}
 	switch {
@@ -134,6 +136,9 @@ func (c *class) encode(from, to *state.List, index uint64, by vera.OwnerShown) [
 		n.Added, n.Updated, n.Removed = state.Diff(from, to, c.limit)
 		if len(n.Added)+len(n.Updated)+len(n.Removed) == 0 {
 			return nil
+		}
+		if slices.ContainsFunc(n.Removed, func(it *vera.Item) bool { return it.Reason == vera.Stays }) {
+			n = vera.Notification{Path: c.path, Index: index, ETag: to.ETag(), Reset: true} // nobody here saw why they left
 		}
 	}
 	if n.Reset || c.items {

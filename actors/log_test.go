@@ -36,6 +36,7 @@ type memory struct {
 	settled  atomic.Uint64 // index up to which everybody here has been told
 	index    uint64
 	sequence uint64
+	up       uint64 // incarnation
 	scratch  []byte
 	batches  []int              // sizes of what was proposed together
 	between  func()             // called when all is applied and the feed told, before outcomes are
@@ -52,7 +53,7 @@ type reached struct {
 	done  func()
 }
 
-const testPeer, testIncarnation = state.PeerID(7), uint64(1)
+const testPeer = state.PeerID(7)
 
 func newMemory() *memory {
 	l := &memory{
@@ -61,15 +62,13 @@ func newMemory() *memory {
 		peers: state.NewList(1, nil),
 	}
 	l.feed = &memoryFeed{most: 1 << 16}
-	l.apply(state.Batch{Peer: testPeer, Incarnation: testIncarnation, First: 1, Commands: []state.Command{{Kind: state.PeerUp}}})
-	l.sequence = 1
+	l.rise(0)
 	l.stopped.Go(l.run)
 	return l
 }
 
 func (l *memory) Machine() *state.Machine { return l.machine }
 func (l *memory) Peer() state.PeerID      { return testPeer }
-func (l *memory) Incarnation() uint64     { return testIncarnation }
 func (l *memory) Feed() *memoryFeed       { return l.feed }
 
 func (l *memory) Peers() *state.List {
@@ -233,7 +232,7 @@ func (l *memory) applyAll(commands []state.Command) []state.Reply {
 		for n < len(commands) && commands[0].Kind > state.Remove && commands[n].Kind > state.Remove {
 			n++
 		}
-		out := l.apply(state.Batch{Peer: testPeer, Incarnation: testIncarnation, First: l.sequence + 1, Commands: commands[:n]})
+		out := l.apply(state.Batch{Peer: testPeer, Incarnation: l.up, First: l.sequence + 1, Commands: commands[:n]})
 		l.sequence += uint64(n)
 		if out.Skipped {
 			panic("the machine skipped a batch")
@@ -259,6 +258,24 @@ func (l *memory) apply(b state.Batch) state.Output {
 	l.feed.add(out)
 	l.settled.Store(l.index)
 	return out
+}
+
+// rise begins an incarnation.
+func (l *memory) rise(grace time.Duration) {
+	l.up++
+	l.apply(state.Batch{Peer: testPeer, Incarnation: l.up, First: 1, Commands: []state.Command{{Kind: state.PeerUp, Grace: grace}}})
+	l.sequence = 1
+}
+
+// gone has the log declare this peer gone, which lives and goes on as its next
+// incarnation.
+func (l *memory) gone(grace time.Duration) {
+	l.with(func() {
+		l.errands = append(l.errands, func() {
+			l.apply(state.Batch{Commands: []state.Command{{Kind: state.PeerGone, Peer: testPeer, Incarnation: l.up, Grace: grace}}})
+			l.rise(grace)
+		})
+	})
 }
 
 // time starts the clock of a doubt.
@@ -344,6 +361,14 @@ func (f *memoryFeed) add(out state.Output) {
 	for _, poke := range pokes {
 		poke()
 	}
+}
+
+// restart forgets all: the machine loaded a snapshot.
+func (f *memoryFeed) restart(index uint64) {
+	f.mu.Lock()
+	f.all, f.floor = nil, index
+	f.mu.Unlock()
+	f.add(state.Output{Index: index})
 }
 
 func (f *memoryFeed) Poke(poke func()) {

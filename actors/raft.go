@@ -13,6 +13,7 @@ import (
 const (
 	batchCommands = 1024
 	batchBytes    = 1 << 20 // of data, about
+	batchPatient  = 256     // commands of a batch that let others pass
 	retryAfter    = 500 * time.Millisecond
 )
 
@@ -25,6 +26,7 @@ type journalist struct {
 	system *System
 
 	queue   []proposal // the oldest first
+	patient []proposal // likewise: sessions that are attached again, perhaps all of a peer
 	flight  []proposal // in the log's hands
 	paused  bool       // the log refused; it is asked again in a while
 	outcome outcome    // of the batch under way
@@ -60,7 +62,7 @@ func (j *journalist) Receive(c actor.Context) {
 
 // settle hands over what gathered while messages were handled.
 func (j *journalist) settle() {
-	if len(j.flight) == 0 && len(j.queue) > 0 && !j.paused {
+	if len(j.flight) == 0 && len(j.queue)+len(j.patient) > 0 && !j.paused {
 		j.propose()
 	}
 }
@@ -68,11 +70,15 @@ func (j *journalist) settle() {
 func (j *journalist) reborn(message) {}
 
 func (j *journalist) describe() any {
-	return map[string]any{"queued": len(j.queue), "underWay": len(j.flight), "paused": j.paused}
+	return map[string]any{"queued": len(j.queue), "patient": len(j.patient), "underWay": len(j.flight), "paused": j.paused}
 }
 
 // take queues a proposal. Those that were given up go when there are many.
 func (j *journalist) take(m proposal) {
+	if s, ok := m.(*step); ok && s.patient {
+		j.patient = append(j.patient, m)
+		return
+	}
 	if len(j.queue) == cap(j.queue) && len(j.queue) >= batchCommands {
 		j.queue = dropAbandoned(j.queue)
 	}
@@ -90,15 +96,23 @@ func dropAbandoned(queue []proposal) []proposal {
 	return kept
 }
 
-// propose hands over as much of the queue as makes a batch.
+// propose hands over as much of the queues as makes a batch.
 func (j *journalist) propose() {
-	n := min(len(j.queue), batchCommands)
-	commands := make([]state.Command, 0, n)
-	taken, bytes := 0, 0
-	for _, m := range j.queue[:n] {
-		if bytes >= batchBytes {
-			break
-		}
+	commands := make([]state.Command, 0, min(len(j.queue), batchCommands)+min(len(j.patient), batchPatient))
+	for len(commands) == 0 && len(j.queue)+len(j.patient) > 0 { // those that were given up are nothing to wait for
+		commands = j.pack(commands, &j.queue, batchCommands)
+		commands = j.pack(commands, &j.patient, batchPatient)
+	}
+	if len(commands) > 0 {
+		j.system.log.Propose(commands, j.applied)
+	}
+}
+
+// pack takes up to most off a queue's front, and gives back what a burst took.
+func (j *journalist) pack(commands []state.Command, queue *[]proposal, most int) []state.Command {
+	all, taken, bytes := *queue, 0, 0
+	for taken < min(len(all), most) && bytes < batchBytes {
+		m := all[taken]
 		taken++
 		if o := m.carried(); o.stage.Load() == proposed || o.stage.CompareAndSwap(queued, proposed) {
 			commands = append(commands, m.command())
@@ -106,20 +120,13 @@ func (j *journalist) propose() {
 			j.flight = append(j.flight, m)
 		}
 	}
-	j.shift(taken)
-	if len(commands) > 0 {
-		j.system.log.Propose(commands, j.applied)
+	rest := copy(all, all[taken:])
+	clear(all[rest:])
+	*queue = all[:rest]
+	if rest == 0 && cap(all) > 4*batchCommands {
+		*queue = nil
 	}
-}
-
-// shift takes the first n off the queue and gives back what a burst took.
-func (j *journalist) shift(n int) {
-	rest := copy(j.queue, j.queue[n:])
-	clear(j.queue[rest:])
-	j.queue = j.queue[:rest]
-	if rest == 0 && cap(j.queue) > 4*batchCommands {
-		j.queue = nil
-	}
+	return commands
 }
 
 // applied is called by the log, once for each batch.

@@ -136,15 +136,15 @@ func (s *session) turn() {
 		case toInquire:
 			s.inquire()
 		case toOpen:
-			s.take(state.Command{Kind: state.Open, Grace: s.wanted()})
+			s.take(state.Command{Kind: state.Open, Grace: s.wanted()}, false)
 		case toAttach:
-			s.take(state.Command{Kind: state.Attach, Life: max(s.life, s.found), Grace: s.wanted()})
+			s.take(state.Command{Kind: state.Attach, Life: max(s.life, s.found), Grace: s.wanted()}, s.held < 0 && len(s.arrivals) == 0)
 		case toDetach:
 			s.record(true)
 			clean, grace := s.leave()
-			s.take(state.Command{Kind: state.Detach, Life: s.life, Clean: clean, Grace: grace})
+			s.take(state.Command{Kind: state.Detach, Life: s.life, Clean: clean, Grace: grace}, false)
 		case toEnd:
-			s.take(state.Command{Kind: state.End, Life: s.life, Reason: vera.Closed})
+			s.take(state.Command{Kind: state.End, Life: s.life, Reason: vera.Closed}, false)
 		case toVacate:
 			s.shard.box.post(&vacancy{session: s, met: s.met})
 		}
@@ -165,10 +165,10 @@ func (s *session) need() need {
 func (s *session) wanted() time.Duration { return time.Duration(s.grace.Load()) }
 
 // take sends a step and waits for its outcome before the next.
-func (s *session) take(c state.Command) {
+func (s *session) take(c state.Command, patient bool) {
 	s.pending = true
 	c.Session = s.id
-	s.step = &step{what: c}
+	s.step = &step{what: c, patient: patient}
 	s.step.home = &s.box
 	s.system.raft.box.lend(s.step)
 }

@@ -1,6 +1,7 @@
 package actors
 
 import (
+	"bytes"
 	"fmt"
 	"testing"
 	"testing/synctest"
@@ -144,4 +145,51 @@ func TestTheClusterIsAList(t *testing.T) {
 			t.Errorf("push: %+v", m)
 		}
 	})
+}
+
+// A peer that was away loads a snapshot instead of the entries that it missed:
+// nobody here saw why an item left, so the list is told whole.
+func TestAfterASnapshotNothingLeavesWithoutAReason(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		y, l := newSystem(t)
+		holder, watcher := connect(t, y, hello("holder")), connect(t, y, hello("watcher"))
+		gone := holder.push("/data/a", `{"n":1}`)
+		stays := holder.push("/data/a", `{"n":2}`)
+		watcher.ok(`"action":"watch","path":"/data/a","items":false`)
+		synctest.Wait()
+		l.with(func() {
+			l.errands = append(l.errands, func() {
+				ahead := reloaded(t, state.New(), l.machine)
+				life := ahead.Session(sessionID("holder")).Life()
+				b := state.Batch{Peer: testPeer, Incarnation: l.up, First: l.sequence + 1, Commands: []state.Command{
+					{Kind: state.Remove, Session: sessionID("holder"), Life: life, Path: "/data/a", Version: gone.Version},
+				}}
+				l.sequence++
+				l.index++
+				ahead.Apply(l.index, b.Append(nil))
+				reloaded(t, l.machine, ahead)
+				l.feed.restart(l.index)
+			})
+		})
+		m := watcher.wait(0, "a notification", func(m *told) bool { return m.Action == "notify" })
+		if !m.Reset || m.Items == nil || len(*m.Items) != 1 || (*m.Items)[0].Version != stays.Version || len(m.Removed) > 0 {
+			t.Errorf("%+v", m)
+		}
+		added := holder.push("/data/a", `{"n":3}`)
+		if m = watcher.notified(m); m.Reset || len(m.Added) != 1 || m.Added[0].Version != added.Version {
+			t.Errorf("after that: %+v", m)
+		}
+	})
+}
+
+// reloaded has a machine load what another one holds.
+func reloaded(t *testing.T, m, from *state.Machine) *state.Machine {
+	var b bytes.Buffer
+	if _, err := from.Snapshot().WriteTo(&b); err != nil {
+		t.Error(err)
+	}
+	if err := m.Restore(&b); err != nil {
+		t.Error(err)
+	}
+	return m
 }

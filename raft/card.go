@@ -30,7 +30,10 @@ type card struct {
 	peer    state.PeerID // under which it hands over commands
 }
 
-const cardScheme = "https://"
+const (
+	cardScheme = "https://"
+	maxCard    = 2048 // bytes of a card that the cluster takes up
+)
 
 // keyOf names the public half of a key.
 func keyOf(key ed25519.PrivateKey) string { return link.KeyID(key.Public().(ed25519.PublicKey)) }
@@ -72,6 +75,19 @@ func checkAddress(address string) error {
 	host, port, err := net.SplitHostPort(address)
 	if err != nil || host == "" || port == "" {
 		return fmt.Errorf("%q is not HOST:PORT of a peer listener", address)
+	}
+	return nil
+}
+
+// checkCard refuses a card that others should not be shown: everybody gets to
+// see the URL for clients, some as a link.
+func checkCard(c card) error {
+	if n := len(c.String()); n > maxCard {
+		return fmt.Errorf("a peer's card has %d bytes, at most %d", n, maxCard)
+	}
+	u, err := url.Parse(c.client)
+	if c.client != "" && (err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https") {
+		return fmt.Errorf("a peer's URL for clients is http://... or https://...: %.100q is not", c.client)
 	}
 	return nil
 }

@@ -215,8 +215,11 @@ func (r *Raft) commit(f hraft.IndexFuture) error {
 func (r *Raft) add(c change, servers []hraft.Server, index uint64) error {
 	joins, err := parseCard(hraft.ServerAddress(c.Card))
 	name := peerName(hraft.ServerID(c.ID))
-	if err != nil || joins.address == "" || checkName(name) != nil {
-		return &refusal{"whoever joins needs a card with an address, and a name"}
+	if err != nil || joins.address == "" || checkRaftID(c.ID) != nil {
+		return &refusal{"whoever joins needs a card with an address, and the id that it was given with its name"}
+	}
+	if err := checkCard(joins); err != nil {
+		return &refusal{err.Error()}
 	}
 	for _, s := range servers {
 		has, _ := parseCard(s.Address)
@@ -268,6 +271,9 @@ func (r *Raft) replaceCard(c change, s hraft.Server, index uint64) error {
 		return &refusal{"a peer's new card must be of its key and id"}
 	case string(s.Address) == c.Card:
 		return nil
+	}
+	if err := checkCard(is); err != nil {
+		return &refusal{err.Error()}
 	}
 	return r.commit(r.hraft.AddNonvoter(s.ID, hraft.ServerAddress(c.Card), index, changeWithin))
 }

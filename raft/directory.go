@@ -17,6 +17,8 @@ import (
 	"sync"
 	"syscall"
 
+	hraft "github.com/hashicorp/raft"
+
 	"vera/raft/state"
 )
 
@@ -31,6 +33,7 @@ const (
 	clusterDigits = 32
 	cookieBytes   = 32
 	maxName       = 255 // bytes of a peer's name
+	idBytes       = 4   // of the random part of a Raft id
 	maxSmall      = 64 << 10
 )
 
@@ -128,6 +131,16 @@ func checkName(name string) error {
 		return fmt.Errorf("a peer's name is 1 to %d bytes without spaces: %q is not", maxName, name)
 	}
 	return nil
+}
+
+// checkRaftID checks that an id is a name and the random part behind it.
+func checkRaftID(id string) error {
+	name := peerName(hraft.ServerID(id))
+	random, err := hex.DecodeString(strings.TrimPrefix(id[len(name):], "-"))
+	if err != nil || len(random) != idBytes {
+		return errors.New("a peer's Raft id is its name, - and 8 hexadecimal digits")
+	}
+	return checkName(name)
 }
 
 // makeDirectory makes a directory for its owner only, and those above it.
@@ -271,7 +284,7 @@ func newIdentity(name string, cluster ClusterID) identity {
 		Format:   format,
 		Peer:     strconv.FormatUint(id, 16),
 		Name:     name,
-		RaftID:   name + "-" + hex.EncodeToString(random(4)),
+		RaftID:   name + "-" + hex.EncodeToString(random(idBytes)),
 		standing: standing{Cluster: cluster},
 	}
 }

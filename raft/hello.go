@@ -77,7 +77,7 @@ func (r *Raft) hello() hello {
 // greeted answers a greeting, and learns from it.
 func (r *Raft) greeted(from caller, h hello) (hello, error) {
 	if c, err := parseCard(hraft.ServerAddress(h.Card)); err == nil && c.key == from.key {
-		r.learn(c, h)
+		r.learn(c, h, from.trusted)
 		r.guests.note(c, h)
 	}
 	return r.hello(), nil
@@ -95,7 +95,7 @@ func (r *Raft) greet(ctx context.Context, to target) (hello, error) {
 	if err != nil || to.key != "" && c.key != to.key {
 		return h, fmt.Errorf("the peer at %s shows no card, or another's", to.address)
 	}
-	r.learn(c, h)
+	r.learn(c, h, to.key != "" && r.trusted(to.key))
 	return h, nil
 }
 
@@ -123,8 +123,12 @@ func (r *Raft) greetAll(ctx context.Context, all []target) (hellos []hello, fail
 }
 
 // learn takes from a peer of the own cluster where it is and who is in the
-// cluster, also that this peer is not any more.
-func (r *Raft) learn(c card, h hello) {
+// cluster, also that this peer is not any more. Of who only knows the secret, as
+// a removed peer does, it takes that when no leader has been heard for a while.
+func (r *Raft) learn(c card, h hello, trusted bool) {
+	if !trusted && !r.lonely.Load() {
+		return
+	}
 	s := r.directory.now()
 	if !s.Formed || !h.Formed || h.Cluster != s.Cluster || h.ID == r.directory.RaftID {
 		return

@@ -8,14 +8,15 @@ func (r *Raft) followLeadership() {
 	watch := hraft.NewObserver(nil, false, r.leaderChanged)
 	r.hraft.RegisterObserver(watch)
 	defer r.hraft.DeregisterObserver(watch)
-	r.route()
+	var routed reign
+	r.route(&routed)
 	for {
 		select {
 		case leads := <-r.leads:
 			r.graces.lead(leads)
 			r.silences.lead(leads)
 		case <-r.changed:
-			r.route()
+			r.route(&routed)
 		case <-r.stop:
 			return
 		}
@@ -33,9 +34,22 @@ func (r *Raft) leaderChanged(o *hraft.Observation) bool {
 	return false // nothing else listens
 }
 
-func (r *Raft) route() {
-	_, leader := r.hraft.LeaderWithID()
-	r.proposer.route(leader != "")
+// reign is one peer's lead in one term.
+type reign struct {
+	leader hraft.ServerID // "": nobody is known to lead
+	term   uint64
+}
+
+// route passes on that another leads than when it was called last. A change may
+// be told twice, the second time when things were handed over to the new leader
+// already: they are not lost.
+func (r *Raft) route(routed *reign) {
+	now := reign{term: r.hraft.CurrentTerm()}
+	_, now.leader = r.hraft.LeaderWithID()
+	if now != *routed {
+		*routed = now
+		r.proposer.route(now.leader != "")
+	}
 }
 
 func (r *Raft) leading() bool { return r.hraft.State() == hraft.Leader }

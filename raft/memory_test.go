@@ -48,16 +48,7 @@ func (c *cluster) open(names ...string) {
 	var opening sync.WaitGroup
 	for _, name := range names {
 		opening.Go(func() {
-			o := Options{Name: name, Memory: c.Memory, FailoverGrace: 10 * time.Second, Logger: zerolog.Nop()}
-			o.Fatal = func(err error) {
-				c.mu.Lock()
-				defer c.mu.Unlock()
-				c.fatal[name] = append(c.fatal[name], err)
-			}
-			if c.with != nil {
-				c.with(&o)
-			}
-			r, err := Open(context.Background(), o)
+			r, err := Open(context.Background(), c.options(name))
 			if err != nil {
 				c.t.Errorf("open %s: %v", name, err)
 				return
@@ -71,6 +62,22 @@ func (c *cluster) open(names ...string) {
 	if c.t.Failed() {
 		c.t.FailNow()
 	}
+}
+
+// options are those that a peer is opened with.
+func (c *cluster) options(name string) Options {
+	o := Options{Name: name, Memory: c.Memory, FailoverGrace: 10 * time.Second, Logger: zerolog.Nop()}
+	o.Fatal = func(err error) {
+		c.mu.Lock()
+		defer c.mu.Unlock()
+		c.fatal[name] = append(c.fatal[name], err)
+	}
+	if c.with != nil {
+		c.mu.Lock()
+		defer c.mu.Unlock()
+		c.with(&o)
+	}
+	return o
 }
 
 // others returns the names of all peers but one.

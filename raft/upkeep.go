@@ -24,6 +24,8 @@ func (r *Raft) upkeep() {
 	tick := time.NewTicker(upkeepEvery)
 	defer tick.Stop()
 	var heard, looked, reminded time.Time
+	alone := time.Now() // since when no leader is heard
+	missed := newReasons(r.options.Logger, "no leader is heard: looking for the other peers")
 	for {
 		select {
 		case <-tick.C:
@@ -33,11 +35,12 @@ func (r *Raft) upkeep() {
 		now := time.Now()
 		_, leader := r.hraft.LeaderWithID()
 		if leader != "" {
-			heard = now
+			heard, alone = now, now
 		}
+		r.lonely.Store(now.Sub(alone) >= lonelyAfter)
 		if (leader == r.raftID() || now.Sub(heard) >= lonelyAfter) && now.Sub(looked) >= lookEvery {
 			looked = now
-			r.lookAround(leader == "")
+			r.lookAround(leader == "", missed)
 		}
 		if leader != "" && now.Sub(reminded) >= remindEvery {
 			if wish, any := r.wish(); any {
@@ -72,19 +75,23 @@ func (r *Raft) noteMembership() {
 
 // lookAround greets everybody, which tells them where this peer is, and this
 // peer where they are and who else is there.
-func (r *Raft) lookAround(lonely bool) {
+func (r *Raft) lookAround(lonely bool, missed *reasons) {
 	hellos, failed := r.greetAll(r.lifetime, r.known())
 	if !lonely || r.lifetime.Err() != nil {
 		return
 	}
-	e, refused := r.options.Logger.Info().Int("answered", len(hellos)), 0
+	clear(missed.all)
+	for _, h := range hellos {
+		missed.add(peerName(hraft.ServerID(h.ID)), nil, "answers")
+	}
+	refused := 0
 	for to, err := range failed {
-		e = e.AnErr(to.address, err)
+		missed.add(to.address, err, "")
 		if _, is := errors.AsType[*denied](err); is {
 			refused++
 		}
 	}
-	e.Msg("no leader is heard: looking for the other peers")
+	missed.tell()
 	if refused > 0 && refused == len(failed) && len(hellos) == 0 {
 		r.options.Logger.Error().Msg("all other peers refuse this one: it was removed from the cluster, or all of them were replaced while it was away; start it with the cluster's secret and --join to be told which")
 	}

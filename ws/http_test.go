@@ -192,7 +192,12 @@ func TestAStreamAheadOfThePeer(t *testing.T) {
 		event = stream.next()
 	}
 	began := time.Now()
-	never, _ := p.events(t, "/data/x", fmt.Sprintf("Last-Event-ID: %d", last+1000))
+	ahead, _ := p.events(t, fmt.Sprintf("/data/x?minIndex=%d", last+1))
+	last = p.push("/data/x", vera.SessionID{}, "o", `{}`)
+	for event := ""; !strings.Contains(event, fmt.Sprintf("id: %d|", last)); {
+		event = ahead.next()
+	}
+	never, _ := p.events(t, fmt.Sprintf("/data/x?minIndex=%d", last+1000), fmt.Sprintf("Last-Event-ID: %d", last))
 	if rest, err := io.ReadAll(never.r); err != nil || string(rest) != ": vera\nretry: 1000\n\n" || time.Since(began) < 300*time.Millisecond {
 		t.Errorf("%q %v after %v", rest, err, time.Since(began))
 	}

@@ -160,8 +160,9 @@ func accepts(r *http.Request, media string) bool {
 
 // stream answers with events, one a notification, until the client or this
 // peer leaves, RFC "Server-sent events" of the HTML standard. Comments keep
-// proxies from taking it for dead. A client that is ahead of this peer is
-// waited for behind the head: an EventSource gives up on any status but 200.
+// proxies from taking it for dead. A client that is ahead of this peer,
+// or asks for the leader, is waited for behind the head: an EventSource gives
+// up on any status but 200.
 func (v *visit) stream(read vera.Read) error {
 	if id := v.r.Header.Get("Last-Event-ID"); id != "" {
 		since, err := strconv.ParseUint(id, 10, 63)
@@ -176,13 +177,13 @@ func (v *visit) stream(read vera.Read) error {
 	}
 	ctx, cancel := v.untilDrain()
 	defer cancel()
-	ahead := read.Since > v.site.service.Status().Applied
+	ahead := read.Consistent || max(read.Since, read.MinIndex) > v.site.service.Status().Applied
 	if ahead && v.begin() != nil {
 		return nil
 	}
 	follower, err := v.follow(ctx, read)
 	if ahead && err != nil {
-		return nil // it comes back by itself, but never after another status than 200
+		return nil // it comes back by itself
 	}
 	if err != nil {
 		return err

@@ -63,5 +63,16 @@ Watch it, and push onto it, in a browser: open %[1]s and paste into its console
 
 Look into this peer:
   %[3]s
-`, url, socket, p.adminURL())
+%[4]s`, url, socket, p.adminURL(), p.together())
+}
+
+// together is what a person may do with a peer that may have company.
+func (p *peer) together() string {
+	if p.peers == nil {
+		return ""
+	}
+	return fmt.Sprintf(`
+Look at the cluster:
+  vera peers --server %s
+`, p.adminURL())
 }

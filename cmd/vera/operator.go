@@ -58,6 +58,9 @@ func (o *operator) ask(ctx context.Context, method, path string) (*http.Response
 	case response.StatusCode == http.StatusNotFound && !o.isAdmin(ctx):
 		return nil, fmt.Errorf("%s is where clients are served: name the admin listener with --server, by default http://127.0.0.1:8374", o.server)
 	}
+	if answer.Code == vera.Unavailable {
+		return nil, fmt.Errorf("%s. Does a majority of the peers run? /readyz?verbose of each says so", answer.Message)
+	}
 	return nil, errors.New(answer.Message)
 }
 

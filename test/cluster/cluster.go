@@ -22,6 +22,8 @@ type Options struct {
 	Flags []string // of every peer
 	Net   bool     // each peer in a network namespace of its own
 	Plain bool     // without the race detector
+	// Bin is the binary that the peers run; "": the one of this tree.
+	Bin string
 	// Dir is where the data directories go; "": a folder of the test's.
 	Dir string
 	// Wrap, if set, is put before the command of a peer: strace and its flags.

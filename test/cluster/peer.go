@@ -62,6 +62,9 @@ func RemoveBuilds() {
 // Binary is what the cluster's peers run.
 func (c *Cluster) Binary() string {
 	c.t.Helper()
+	if c.o.Bin != "" {
+		return c.o.Bin
+	}
 	of := raced
 	if c.o.Plain {
 		of = plain

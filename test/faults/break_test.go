@@ -81,9 +81,8 @@ func faults() []fault {
 
 // breakThings has faults happen until the deadline, one after another, and says
 // which.
-func breakThings(t *testing.T, c *cluster.Cluster, rng *rand.Rand, until time.Time) string {
+func breakThings(t *testing.T, c *cluster.Cluster, rng *rand.Rand, all []fault, until time.Time) string {
 	t.Helper()
-	all := faults()
 	var told []string
 	someTime(rng, 500*time.Millisecond)
 	for time.Now().Before(until) {

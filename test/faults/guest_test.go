@@ -32,6 +32,7 @@ type guest struct {
 	reading sync.WaitGroup            // its reader
 	watches map[string]*history.Watch // of the connection
 	known   map[string]int            // the limits of the watches that the session has, by path
+	unsure  map[string]bool           // paths whose watch was asked for and not answered
 	conns   int
 	rid     int
 }
@@ -55,6 +56,9 @@ func (g *guest) connect(at *cluster.Peer) error {
 	g.at, g.conn, g.id = at, conn, fmt.Sprintf("%s.%d", g.name, g.conns)
 	g.heard = make(chan []byte, 4096)
 	g.watches = map[string]*history.Watch{}
+	if g.unsure == nil {
+		g.unsure = map[string]bool{}
+	}
 	heard := g.heard
 	g.reading.Go(func() {
 		defer close(heard)
@@ -71,7 +75,7 @@ func (g *guest) connect(at *cluster.Peer) error {
 
 // introduce asks for the session, and takes note of a life that is over.
 func (g *guest) introduce() error {
-	answer, err := g.ask(history.Operation{Action: vera.ActionSession, Life: g.life}, `"action":"session"`)
+	answer, err := g.ask(history.Operation{Action: vera.ActionSession}, `"action":"session"`) // of which life, the answer tells
 	if err != nil {
 		return err
 	}
@@ -82,7 +86,7 @@ func (g *guest) introduce() error {
 		g.r.Over(g.life)
 	}
 	g.session, g.life = answer.Session, g.r.Begin(answer.Session)
-	g.known = map[string]int{}
+	g.known, g.unsure = map[string]int{}, map[string]bool{}
 	return nil
 }
 
@@ -98,6 +102,9 @@ func (g *guest) ask(o history.Operation, fields string) (history.Message, error)
 		o.Life = g.life
 	}
 	op := g.r.Call(o)
+	if o.Action == vera.ActionWatch {
+		g.unsure[o.Path] = true
+	}
 	rid := strconv.Itoa(g.rid)
 	if err := g.conn.Conn.SetWriteDeadline(time.Now().Add(3 * time.Second)); err != nil {
 		return history.Lost(), g.drop()
@@ -141,6 +148,7 @@ func (g *guest) answered(op *history.Operation, m history.Message) {
 		}
 		g.watches[op.Path] = g.r.Watch(history.Watch{Connection: g.id, Path: op.Path, Limit: op.Limit, Answer: &m})
 		g.known[op.Path] = op.Limit
+		delete(g.unsure, op.Path)
 	case op.Action == vera.ActionUnwatch && m.Code == vera.OK:
 		if old := g.watches[op.Path]; old != nil {
 			old.End()
@@ -157,6 +165,9 @@ func (g *guest) told(m history.Message) {
 		return
 	}
 	w := g.watches[m.Path]
+	if w == nil && g.unsure[m.Path] {
+		return // with options that nobody knows
+	}
 	if w == nil {
 		limit := vera.NoLimit
 		if o, known := g.known[m.Path]; known {
@@ -231,6 +242,17 @@ func (g *guest) live(n int, patience time.Duration) error {
 		if err != nil && g.conn != nil {
 			_ = g.drop()
 		}
+		return err
+	})
+}
+
+// stay makes sure of a connection that is answered.
+func (g *guest) stay(n int, patience time.Duration) error {
+	return cluster.Ask(patience, func() error {
+		if err := g.live(n, patience); err != nil {
+			return err
+		}
+		_, err := g.ask(history.Operation{Action: vera.ActionPing}, `"action":"ping"`)
 		return err
 	})
 }

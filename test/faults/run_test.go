@@ -50,14 +50,16 @@ func TestRuns(t *testing.T) {
 				"--failover-grace", runFailover.String(), "--max-leader-time", "3s", "--min-heartbeat", "250ms",
 			}})
 			for k := n; k < *runs && !t.Failed(); k += clusters {
-				run(t, c, seed+uint64(k))
+				if wrong := run(t, c, seed+uint64(k), faults()); len(wrong) > 0 {
+					t.Errorf("seed %d: %s", seed+uint64(k), history.Text(wrong))
+				}
 			}
 		})
 	}
 }
 
 // run is one run: work and faults, then peace, then the verdict.
-func run(t *testing.T, c *cluster.Cluster, seed uint64) {
+func run(t *testing.T, c *cluster.Cluster, seed uint64, all []fault) []history.Violation {
 	t.Helper()
 	began := time.Now()
 	r := history.NewRecorder()
@@ -74,7 +76,7 @@ func run(t *testing.T, c *cluster.Cluster, seed uint64) {
 		workers[i] = newWorker(g, seed*100+uint64(i), paths)
 		working.Go(func() { errs[i] = workers[i].run(until) })
 	}
-	told := breakThings(t, c, rand.New(rand.NewPCG(seed, 2)), until)
+	told := breakThings(t, c, rand.New(rand.NewPCG(seed, 2)), all, until)
 	working.Wait()
 	c.AwaitWhole()
 	errs = append(errs, settle(c, r, workers))
@@ -90,16 +92,15 @@ func run(t *testing.T, c *cluster.Cluster, seed uint64) {
 		}
 	}
 	h := r.History(false)
-	for _, w := range workers { // after the verdict's moment: their watches are live in it
-		defer func() { _ = w.drop() }()
+	wrong := h.Check()
+	for _, w := range workers { // their watches are live in the verdict
+		_ = w.drop()
 	}
 	if err := errors.Join(errs...); err != nil {
 		t.Errorf("seed %d (%s): %v", seed, told, err)
 	}
-	if wrong := h.Check(); len(wrong) > 0 {
-		t.Errorf("seed %d (%s): %s", seed, told, history.Text(wrong))
-	}
 	t.Logf("seed %d: %s; %d operations, %v", seed, told, len(h.Operations), time.Since(began).Round(time.Millisecond))
+	return wrong
 }
 
 // settle has half of the guests be there and the others not, and waits until
@@ -109,7 +110,7 @@ func settle(c *cluster.Cluster, r *history.Recorder, workers []*worker) error {
 	var errs []error
 	for i, w := range workers {
 		if i%2 == 0 {
-			errs = append(errs, w.live(i, cluster.Patience))
+			errs = append(errs, w.stay(i, cluster.Patience))
 			r.Alive(w.life, true)
 			continue
 		}

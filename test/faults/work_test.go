@@ -15,10 +15,11 @@ type worker struct {
 	rng    *rand.Rand
 	paths  []string
 	pushes int
-	mine   []item   // that it believes to have
-	etags  []uint64 // of the lists as it last saw them, in the order of paths
-	index  uint64   // the highest that it was told
-	again  []repeat // pushes with a key that it may repeat
+	of     *history.Life // whose what follows is
+	mine   []item        // that it believes to have
+	etags  []uint64      // of the lists as it last saw them, in the order of paths
+	index  uint64        // the highest that it was told
+	again  []repeat      // pushes with a key that it may repeat
 }
 
 type item struct {
@@ -53,7 +54,9 @@ func (w *worker) run(until time.Time) error {
 
 // act does one thing.
 func (w *worker) act() error {
-	life := w.life
+	if w.life != w.of {
+		w.of, w.mine, w.again = w.life, nil, nil
+	}
 	which := w.rng.IntN(len(w.paths))
 	path := w.paths[which]
 	var m history.Message
@@ -85,9 +88,6 @@ func (w *worker) act() error {
 	}
 	if m.Code == vera.OK {
 		w.etags[which], w.index = m.ETag, max(w.index, m.Index)
-	}
-	if w.life != life {
-		w.mine, w.again = nil, nil
 	}
 	return err
 }
