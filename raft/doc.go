@@ -17,6 +17,12 @@
 // barrier and proposes PeerGone; if it lives all the same, its fsm reads that,
 // and its proposer takes the next incarnation.
 //
+// The way into a cluster: Open has a new directory found one (begin), join one
+// (join) or form one with others (formation); the leader makes every change of
+// it (change, leaving), an entry of the log each; what the log says of a peer is
+// its card; and upkeep keeps that true, and finds the others again when no
+// leader is heard.
+//
 // Invariants:
 //
 //  1. What was answered is durable and applied here: done, Barrier and
@@ -60,8 +66,21 @@
 //  12. Two peers that made different states of one log find it out within two
 //     pulses, as long as it is not 8,192 entries ago, and say so; see fellows.
 //
-// Locks: proposer, graces, silences, fellows, hashes, Feed, waiters and peers
-// each have one; none of them calls another, or a function that was given to
+//  13. Whose key is trusted: the peers of the latest configuration in the log;
+//     and, as long as the log is not as far, those of a later one that was told
+//     by a trusted peer, or by one that proved the cluster's secret. When a
+//     configuration is applied, all others are cut off. The cookies' key goes
+//     only to who proved the secret, from who proved it.
+//  14. A directory is of one cluster for ever: of none before it promised itself,
+//     founded or joined; then never of another. It is noted as formed, durably,
+//     before its peer can get a vote, and does not start with an empty log after.
+//  15. A new peer is promised to one founding at a time, and free again only by
+//     the word of its founder, said after the promise, that it has given up.
+//  16. A name is one peer's until that is removed; a Raft id never comes again.
+//     Every change is asked for by Raft id, so it may be asked for twice.
+//
+// Locks: proposer, graces, silences, fellows, hashes, Feed, waiters, peers,
+// book, guests and directory each have one; none of them calls another, or a function that was given to
 // it, while it holds its own. (graces and silences ask whether this peer leads,
 // read the machine, and count: all of it without a lock. silences and fellows
 // ask peers who is a member; peers asks nobody.)

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"sync"
 	"time"
 
 	"github.com/hashicorp/go-hclog"
@@ -37,8 +38,8 @@ type Options struct {
 
 	Logger  zerolog.Logger
 	Metrics prometheus.Registerer // nil: nobody looks
-	// Fatal is called at most once, when the disk failed: the process must end
-	// with the error as its last words. nil: they are logged, and it exits with 1.
+	// Fatal is called at most once, when the disk failed or this peer was removed
+	// from its cluster: the process must end with the error as its last words. nil: they are logged, and it exits with 1.
 	Fatal func(error)
 
 	FailoverGrace time.Duration // for sessions whose peer was lost; whole milliseconds
@@ -109,6 +110,9 @@ func (o *Options) complete() {
 		log := o.Logger
 		o.Fatal = func(err error) { log.Fatal().Err(err).Msg("this peer ends") }
 	}
+	var once sync.Once
+	fatal := o.Fatal
+	o.Fatal = func(err error) { once.Do(func() { fatal(err) }) }
 }
 
 const minSecret = 16 // bytes
