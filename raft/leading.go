@@ -47,8 +47,20 @@ func (r *Raft) route(routed *reign) {
 	now := reign{term: r.hraft.CurrentTerm()}
 	_, now.leader = r.hraft.LeaderWithID()
 	if now != *routed {
+		r.tellOf(now)
 		*routed = now
 		r.proposer.route(now.leader != "")
+	}
+}
+
+// tellOf tells an operator who leads a cluster.
+func (r *Raft) tellOf(now reign) {
+	switch {
+	case !r.peers.company():
+	case now.leader == "":
+		r.options.Logger.Info().Uint64("term", now.term).Msg("no leader is known")
+	default:
+		r.options.Logger.Info().Str("leader", peerName(now.leader)).Uint64("term", now.term).Msg("another leader")
 	}
 }
 

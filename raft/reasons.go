@@ -41,6 +41,9 @@ func (r *reasons) String() string {
 }
 
 func (r *reasons) tell() {
+	if len(r.all) == 0 {
+		return
+	}
 	if now := r.String(); now != r.told || time.Since(r.at) >= tellEvery {
 		r.told, r.at = now, time.Now()
 		r.log.Info().Str("reason", now).Msg(r.what)
