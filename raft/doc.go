@@ -27,7 +27,6 @@
 //
 //  1. What was answered is durable and applied here: done, Barrier and
 //     WhenApplied are called after the machine has it, never before.
-//
 //  2. A command is applied once at most. Its number (peer, incarnation,
 //     sequence) is given when it is first handed over; the machine takes each
 //     number once and in order; whatever might be lost is handed over again
@@ -35,67 +34,54 @@
 //     the log says that its incarnation is over: then it was not and will not be
 //     applied by the old one. The commands of a peer keep their order through
 //     all of that.
-//
 //  3. An error tells the truth: AppliedNo only of what was never handed over.
 //     hashicorp/raft's futures are not asked. What the state holds that was
 //     installed in place of the log was applied, but its replies are not in it:
 //     that is told as AppliedUnknown.
-//
 //  4. Only the goroutine of hashicorp/raft that applies entries writes the
 //     machine; everybody else reads it.
-//
 //  5. Versions rise for ever: a directory that was formed and lost its log, or
 //     whose log and snapshot leave a gap, does not start; one that was made of
 //     an archive begins far above it, with every list changed there.
-//
 //  6. An incarnation is durable before anything of it is proposed, and greater
 //     than all before. PeerUp is the first of it.
-//
 //  7. No grace runs out early: its time is counted from when it was applied or
 //     loaded here, and what a stalled process did not see is not counted.
 //     Only a leader proposes an expiry, after an entry of its term, proposed
 //     when the grace had run out, was applied. The same holds for declaring a
 //     peer gone, whose silence is counted from the first own mark of the term.
-//
 //  8. Linearizable means that an own mark, handed over after the question, was
 //     applied. hashicorp/raft's VerifyLeader is not used. No two marks of an
 //     incarnation have the same number, so a mark proves no more than that it
 //     was handed over when it was: LeaderContact is never later than the truth.
-//
 //  9. After the first failed write or fsync nothing is written, voted for or
 //     acknowledged any more: Options.Fatal ends the process.
-//
 //  10. Nothing is unbounded but what Propose and Barrier were given and did not
 //     answer, for Options.Timeout at most: the feed by entries and bytes,
 //     entries by bytes, batches by entries, bytes and number, also of what was
 //     given up and is still under way; hashes by entries, marks under way by
 //     number.
-//
 //  11. A secret is in no log line and no error; its file may be read by its
 //     owner only, or the start is refused.
-//
 //  12. Two peers that made different states of one log find it out within two
 //     pulses, as long as it is not 8,192 entries ago, and say so; see fellows.
-//
 //  13. Whose key is trusted: the peers of the latest configuration in the log;
 //     and, as long as the log is not as far, those of a later one that was told
 //     by a trusted peer, or by one that proved the cluster's secret. When a
 //     configuration is applied, all others are cut off. The cookies' key goes
 //     only to who proved the secret, from who proved it.
-//
 //  14. A directory is of one cluster for ever: of none before it promised itself,
 //     founded or joined; then never of another. It is noted as formed, durably,
 //     before its peer can get a vote, and does not start with an empty log after.
-//
 //  15. A new peer is promised to one founding at a time, and free again only by
 //     the word of its founder, said after the promise, that it has given up.
-//
 //  16. A name is one peer's until that is removed; a Raft id never comes again.
 //     Every change is asked for by Raft id, so it may be asked for twice.
 //
-// Locks: proposer, graces, silences, fellows, hashes, Feed, waiters, peers,
-// book, guests and directory each have one; none of them calls another, or a function that was given to
-// it, while it holds its own. (graces and silences ask whether this peer leads,
-// read the machine, and count: all of it without a lock. silences and fellows
-// ask peers who is a member; peers asks nobody.)
+// Locks: proposer, graces, silences, fellows, hashes, Feed, waiters, peers, book,
+// guests and directory each have one; none of them calls another, or a function
+// that was given to it, while it holds its own. (graces and silences ask whether
+// this peer leads, read the machine, and count: all of it without a lock.
+// silences and fellows ask peers who is a member; peers asks nobody. directory
+// writes its file while it holds its own, so that what it says is durable.)
 package raft
