@@ -81,7 +81,7 @@ type Status struct {
 	LastContact time.Duration
 	Suspended   bool // out of touch with the majority: nothing can be committed or confirmed here
 	Draining    bool
-	Diverged    string // not empty: the peers made different states of one log, and this one may be wrong; says who
+	Diverged    string // not empty: this peer applied another log than the peers it names, and may be the one that is wrong
 }
 
 // Socket is a connection's way out, implemented by ws. No method blocks; all

@@ -5,6 +5,8 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
+
 	"vera"
 	"vera/raft/state"
 )
@@ -183,6 +185,31 @@ func TestElectionsDeclareNobodyGone(t *testing.T) {
 		for _, r := range c.peers {
 			if r.Incarnation() != 1 {
 				t.Errorf("%s has incarnation %d", r.Name(), r.Incarnation())
+			}
+		}
+	})
+}
+
+// TestDivergenceIsInTheStatusOfWhoStandsAlone: the other two agree.
+func TestDivergenceIsInTheStatusOfWhoStandsAlone(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		registries := map[string]*prometheus.Registry{}
+		for _, name := range []string{"a", "b", "c"} {
+			registries[name] = prometheus.NewRegistry()
+		}
+		c := newClusterWith(t, func(o *Options) { o.Metrics = registries[o.Name] }, "a", "b", "c")
+		defer c.close()
+		advance(2 * time.Second)
+		sick := c.peers["b"]
+		at := sick.fellows.hashes.reached()
+		sick.fellows.hashes.restart(point{at.index, at.hash + 1})
+		advance(2 * time.Second)
+		for name, want := range map[string]string{"a": "", "b": "its state differs from that of a, c", "c": ""} {
+			if got := c.peers[name].Status().Diverged; got != want {
+				t.Errorf("%s says %q", name, got)
+			}
+			if n := gather(t, registries[name])["vera_raft_divergence_total"]; n < 1 {
+				t.Errorf("%s counted %v", name, n)
 			}
 		}
 	})

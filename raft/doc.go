@@ -63,7 +63,7 @@
 //     number.
 //  11. A secret is in no log line and no error; its file may be read by its
 //     owner only, or the start is refused.
-//  12. Two peers that made different states of one log find it out within two
+//  12. Two peers that applied different logs find it out within two
 //     pulses, as long as it is not 8,192 entries ago, and say so; see fellows.
 //  13. Whose key is trusted: the peers of the latest configuration in the log;
 //     and, as long as the log is not as far, those of a later one that was told

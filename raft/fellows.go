@@ -64,7 +64,7 @@ func (c *fellows) heard(m mark) {
 	}
 	if news {
 		c.log.Error().Str("peer", c.name(c.self)).Str("other", c.name(m.peer)).Uint64("index", m.point.index).
-			Msg("DIVERGENCE: two peers made different states of the same log; one of them must be removed and begin with an empty data directory")
+			Msg("DIVERGENCE: two peers applied different entries of what must be one log: the one that stands alone must be removed and begin with an empty data directory")
 	}
 }
 

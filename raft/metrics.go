@@ -34,7 +34,7 @@ func newMetrics(registry prometheus.Registerer) *metrics {
 	})
 	m.batches = m.counter("forward_batches_total", "batches of commands handed over to Raft", nil)
 	m.retries = m.counter("forward_retries_total", "batches handed over again, since they may have been lost", nil)
-	m.divergence = m.counter("raft_divergence_total", "marks of other peers that differ from this peer's state of the same log", nil)
+	m.divergence = m.counter("raft_divergence_total", "marks of other peers that tell of another log than this peer applied", nil)
 	for r := vera.Closed; r <= vera.Ended; r++ {
 		if r != vera.Removed {
 			m.ends[r] = m.counter("session_ends_total", "sessions that ended", prometheus.Labels{"reason": r.String()})

@@ -226,7 +226,7 @@ func (r *Raft) wire() {
 	r.proposer.counted = r.metrics.handed
 	r.proposer.grace = o.FailoverGrace
 	r.fellows = newFellows(d.id, o.Logger)
-	r.fellows.found = r.metrics.diverged
+	r.fellows.found, r.fellows.name = r.metrics.diverged, r.peers.name
 	r.proposer.reached = r.fellows.hashes.reached
 	r.graces = newGraces()
 	r.graces.leads = func(term uint64) bool { return r.leading() && r.hraft.CurrentTerm() == term }

@@ -28,8 +28,8 @@ type peers struct {
 
 	mu      sync.Mutex
 	servers []hraft.Server
-	index   uint64 // of that configuration, or of one before it
-	others  map[state.PeerID]bool
+	index   uint64                    // of that configuration, or of one before it
+	others  map[state.PeerID]string   // their names
 	strange bool                      // some other's card cannot be read
 	joined  map[hraft.ServerID]uint64 // index of the first configuration seen with it
 	card    card                      // of self, as it is now
@@ -59,7 +59,7 @@ func (p *peers) configure(c hraft.Configuration, index uint64) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.servers, p.index = c.Servers, index
-	p.others, p.strange = map[state.PeerID]bool{}, false
+	p.others, p.strange = map[state.PeerID]string{}, false
 	voters, votes := 0, false
 	for _, s := range c.Servers {
 		if s.Suffrage == hraft.Voter {
@@ -68,7 +68,7 @@ func (p *peers) configure(c hraft.Configuration, index uint64) {
 		}
 		if s.ID != p.self {
 			card, err := parseCard(s.Address)
-			p.others[card.peer], p.strange = true, p.strange || err != nil
+			p.others[card.peer], p.strange = peerName(s.ID), p.strange || err != nil
 		}
 		if p.joined[s.ID] == 0 {
 			p.joined[s.ID] = index
@@ -90,7 +90,21 @@ func (p *peers) alone() bool { return p.sole.Load() }
 func (p *peers) member(id state.PeerID) bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	return p.strange || p.others[id]
+	return p.strange || p.others[id] != ""
+}
+
+// name returns the name of a peer by its id, which itself stands for a name
+// that is not known.
+func (p *peers) name(id state.PeerID) string {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if id == p.card.peer {
+		return peerName(p.self)
+	}
+	if name := p.others[id]; name != "" {
+		return name
+	}
+	return fmt.Sprintf("%016x", uint64(id))
 }
 
 func (p *peers) setClientURL(url string) {
