@@ -42,9 +42,11 @@ func installs(t *testing.T, trailing uint64, again bool) (sent int64, caughtUp b
 		old := c.peers[name]
 		id, life := session(t, old, "one")
 		c.Isolate(name)
-		for n := range 2000 {
-			old.Propose([]state.Command{push(id, life, "/data/x", n)}, func([]state.Reply, error) {})
+		var much []state.Command
+		for n := range 2 * batchEntries {
+			much = append(much, push(id, life, "/data/x", n))
 		}
+		old.Propose(much, func([]state.Reply, error) {})
 		advance(time.Second)
 		next := c.peers[c.leader(c.others(name)...)]
 		id, life = session(t, next, "two")
@@ -54,7 +56,7 @@ func installs(t *testing.T, trailing uint64, again bool) (sent int64, caughtUp b
 		if err := next.hraft.Snapshot().Error(); err != nil {
 			t.Fatal(err)
 		}
-		if old.hraft.LastIndex() < next.hraft.LastIndex()+100 {
+		if old.hraft.LastIndex() < next.hraft.LastIndex()+batchEntries {
 			t.Fatalf("the old leader's log ends at %d, the new one's at %d", old.hraft.LastIndex(), next.hraft.LastIndex())
 		}
 		if again {
