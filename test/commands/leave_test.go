@@ -19,7 +19,7 @@ import (
 func TestALeaderThatLeavesHandsOverFirst(t *testing.T) {
 	t.Parallel()
 	const n, over = 40, 4 * time.Second
-	c := cluster.Start(t, 3, cluster.Options{Flags: []string{"--drain", over.String()}})
+	c := cluster.Start(t, 3, calm("--drain", over.String()))
 	leader, follower := c.Leader(), c.Followers()[0]
 	var clients []*client.Connection
 	for i := range n {

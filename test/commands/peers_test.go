@@ -12,7 +12,7 @@ import (
 
 func TestPeersAreListedPromotedTransferredAndRemoved(t *testing.T) {
 	t.Parallel()
-	c := cluster.Start(t, 3, cluster.Options{})
+	c := cluster.Start(t, 3, calm())
 	first := c.Peers[0]
 	watcher := c.Add("--observer")
 	has := func(name, role string) {

@@ -19,6 +19,12 @@ import (
 	"vera/test/cluster"
 )
 
+// calm are flags of a cluster that elects nobody only because the machine is
+// busy: for tests of who leads, and not of how soon.
+func calm(more ...string) cluster.Options {
+	return cluster.Options{Flags: append(more, "--raft-heartbeat", "2s", "--raft-election", "2s", "--raft-lease", "1500ms")}
+}
+
 // screen keeps what a command printed, for reading while it runs.
 type screen struct {
 	mu   sync.Mutex
