@@ -23,6 +23,11 @@
 // its card; and upkeep keeps that true, and finds the others again when no
 // leader is heard.
 //
+// Peers speak through a network: calls, and streams, of package link or, in
+// tests, of Memory. hashicorp/raft's questions go over streams of the kind
+// "raft" (transport, serve, wire), entries to the leader over one of the kind
+// "hand-over". nudges tell followers of a commit, watchDisk looks at the log.
+//
 // Invariants:
 //
 //  1. What was answered is durable and applied here: done, Barrier and
@@ -77,6 +82,12 @@
 //     the word of its founder, said after the promise, that it has given up.
 //  16. A name is one peer's until that is removed; a Raft id never comes again.
 //     Every change is asked for by Raft id, so it may be asked for twice.
+//  17. A heartbeat, like every question of another peer, is answered by
+//     hashicorp/raft's main loop, and one append to a follower is under way at a
+//     time. While a write to the log has been running for over a second nothing
+//     is sent to other peers; after 30 seconds Options.Fatal ends the process.
+//  18. A nudge says only what is true of its term whenever it arrives: what it
+//     calls committed its follower is known to have of that leader's log.
 //
 // Locks: proposer, graces, silences, fellows, hashes, Feed, waiters, peers, book,
 // guests and directory each have one; none of them calls another, or a function
