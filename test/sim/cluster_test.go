@@ -30,6 +30,7 @@ type cluster struct {
 	began  time.Time
 	peers  map[string]*peer // those that run
 	wrongs []string         // what went wrong beside what the history tells
+	lives  map[string]bool  // what became of sessions
 }
 
 // wrong records something that must not be.
@@ -120,10 +121,19 @@ func (c *cluster) logged(o state.Output) {
 		c.record.Logged(history.Change{Index: o.Index, Path: string(change.Path), Items: items(change.After)})
 	}
 	for _, s := range o.Sessions {
+		c.note(o, s)
 		if s.What == state.Over {
 			c.record.Ended(s.Session.String(), s.Life, o.Index)
 		}
 	}
+}
+
+// note keeps what became of a session, to be told if the run fails.
+func (c *cluster) note(o state.Output, s state.SessionChange) {
+	what := map[state.Event]string{state.Opened: "opened", state.Attached: "attached", state.Detached: "detached", state.Over: "over"}[s.What]
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.lives[fmt.Sprintf("%06d by peer %d/%d: session %s (%d) %s since %d grace %v %v", o.Index, o.Peer, o.Incarnation, s.Session, s.Life, what, s.Since, s.Grace, s.Reason)] = true
 }
 
 // items is a list as history has it.

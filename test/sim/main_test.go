@@ -13,6 +13,7 @@ import (
 
 var (
 	onlySeed = flag.Uint64("sim.seed", 0, "run this seed only, -sim.runs times")
+	tellAll  = flag.Bool("sim.all", false, "of a run that fails tell every operation, and what became of sessions")
 	runs     = flag.Int("sim.runs", 0, "how many runs; 0: 2,000, with -race or -short 60")
 )
 

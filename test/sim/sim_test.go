@@ -3,8 +3,10 @@ package sim
 import (
 	"context"
 	"fmt"
+	"maps"
 	"math/rand/v2"
 	"runtime"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -30,7 +32,7 @@ type run struct {
 // play runs a cluster in fake time and returns its history.
 func (r *run) play(t *testing.T) {
 	random := rand.New(rand.NewPCG(r.seed, 0))
-	c := &cluster{memory: raft.NewMemory(), record: history.NewRecorder(), lie: r.lie, peers: map[string]*peer{}, began: time.Now()}
+	c := &cluster{memory: raft.NewMemory(), record: history.NewRecorder(), lie: r.lie, peers: map[string]*peer{}, lives: map[string]bool{}, began: time.Now()}
 	c.names = []string{"a", "b", "c", "d", "e"}[:3+2*(random.IntN(4)/3)]
 	defer c.close()
 	if err := c.memory.Form(c.names...); err != nil {
@@ -218,17 +220,24 @@ func (g *guest) confirm() {
 }
 
 // judge plays a run and returns what is wrong with it.
-func judge(t *testing.T, seed uint64, lie func(*raft.Raft) actors.Log[*raft.Feed]) (found []history.Violation, told string) {
+func judge(t *testing.T, seed uint64, lie func(*raft.Raft) actors.Log[*raft.Feed]) ([]history.Violation, string) {
 	r := &run{seed: seed, lie: lie}
 	synctest.Test(t, r.play)
 	if r.history == nil {
 		t.Fatalf("-sim.seed %d: the run did not come to its end", seed)
 	}
-	found = r.history.Check()
+	found := r.history.Check()
 	for _, wrong := range r.nemesis.wrongs {
 		found = append(found, history.Violation{Name: "Wrong", Sentence: wrong})
 	}
-	return found, fmt.Sprintf("-sim.seed %d: %s\n%s", seed, strings.Join(r.nemesis.told, "; "), history.Text(found))
+	told := fmt.Sprintf("-sim.seed %d: %s\n%s", seed, strings.Join(r.nemesis.told, "; "), history.Text(found))
+	if *tellAll {
+		told += "\n" + strings.Join(slices.Sorted(maps.Keys(r.nemesis.lives)), "\n")
+		for _, o := range r.history.Operations {
+			told += fmt.Sprintf("\n%d to %d: %v", o.Called.Seq, o.Returned.Seq, o)
+		}
+	}
+	return found, told
 }
 
 func TestRuns(t *testing.T) {
