@@ -222,6 +222,9 @@ func (s *session) achieved(m *step) {
 			s.end(vera.Ended) // between the entry and its outcome
 			return
 		}
+		if m.what.Kind == state.Open && m.reply.Resumed && len(s.connections) == 0 {
+			s.ending = false // who wanted that is gone, and did not mean the life that began elsewhere since
+		}
 		known := s.life == m.reply.Life
 		s.life, s.held = m.reply.Life, m.what.Grace
 		s.promise()
@@ -269,13 +272,11 @@ func (s *session) judged(err error) {
 	s.pending = false
 	if err != nil {
 		s.turnAway(s.system.refusal(err))
-	} else if living := s.system.log.Machine().Session(s.id); living != nil {
-		s.found = living.Life()
 	}
 	for _, a := range s.arrivals {
 		a.sure = true
 	}
-	s.turn()
+	s.review()
 }
 
 // turnAway refuses those whose life could not be asked for.

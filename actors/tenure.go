@@ -22,7 +22,7 @@ type deed uint8
 
 const (
 	toRest    deed = iota // nothing
-	toInquire             // ask the log whether it has a life of the session
+	toInquire             // ask the log whether it has a life of the session, and this peer a part in it
 	toOpen                // have it begin one
 	toAttach              // have this peer count there, with the present grace
 	toDetach              // have it count no more
@@ -55,7 +55,7 @@ func (t *tenure) next(n need) deed {
 		return toDetach
 	case t.life == 0 && t.found != 0 && here:
 		return toAttach
-	case t.life == 0 && n.unsure:
+	case n.unsure: // also when it lives here: this peer may be late
 		return toInquire
 	case t.life == 0 && n.writes:
 		return toOpen
