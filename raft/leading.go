@@ -15,6 +15,9 @@ func (r *Raft) followLeadership() {
 		case leads := <-r.leads:
 			r.graces.lead(leads)
 			r.silences.lead(leads)
+			if !leads {
+				r.proposer.depose()
+			}
 		case <-r.changed:
 			r.route(&routed)
 		case <-r.stop:

@@ -51,9 +51,16 @@ func (p *proposer) route(known bool) {
 	p.again = p.underWay()
 	p.pause, p.paused = 0, false
 	p.herald = p.herald || known
-	p.plain = nil // the leader proposes them again, whoever it is
 	p.mu.Unlock()
 	p.poke()
+}
+
+// depose forgets what only a leader hands over: the next one proposes it again.
+// That this peer leads may be told more than once, and late: so route keeps it.
+func (p *proposer) depose() {
+	p.mu.Lock()
+	p.plain = nil
+	p.mu.Unlock()
 }
 
 // rest has what is under way handed over again after a pause, because enter
