@@ -28,6 +28,7 @@ type guest struct {
 	at      *cluster.Peer
 	conn    *lean.Client
 	id      string                    // of the connection, in the history
+	ended   *error                    // why the connection's reader ended; set before heard is closed
 	heard   chan []byte               // what the connection reads; closed at its end
 	reading sync.WaitGroup            // its reader
 	watches map[string]*history.Watch // of the connection
@@ -59,12 +60,14 @@ func (g *guest) connect(at *cluster.Peer) error {
 	if g.unsure == nil {
 		g.unsure = map[string]bool{}
 	}
-	heard := g.heard
+	heard, ended := g.heard, new(error)
+	g.ended = ended
 	g.reading.Go(func() {
 		defer close(heard)
 		for {
 			message, err := conn.Receive()
 			if err != nil {
+				*ended = err
 				return
 			}
 			heard <- bytes.Clone(message)
@@ -216,7 +219,7 @@ func (g *guest) drop() error {
 		w.End()
 	}
 	g.conn = nil
-	return errGone
+	return fmt.Errorf("%w: %s at %s: %w", errGone, g.id, g.at.Name, *g.ended)
 }
 
 // leave says goodbye with a Close frame: its session may end at once.

@@ -1,6 +1,7 @@
 package faults
 
 import (
+	"errors"
 	"fmt"
 	"math/rand/v2"
 	"time"
@@ -39,13 +40,13 @@ func (w *worker) run(until time.Time) error {
 		if w.live(w.rng.IntN(100), 15*time.Second) != nil {
 			continue // nobody could be reached: at the latest when all is healed
 		}
-		if err := w.act(); err != nil && err != errGone {
+		if err := w.act(); err != nil && !errors.Is(err, errGone) {
 			return err
 		}
 		if w.conn == nil {
 			continue
 		}
-		if err := w.listen(time.Duration(w.rng.IntN(20)) * time.Millisecond); err != nil && err != errGone {
+		if err := w.listen(time.Duration(w.rng.IntN(20)) * time.Millisecond); err != nil && !errors.Is(err, errGone) {
 			return err
 		}
 	}
