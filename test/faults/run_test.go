@@ -16,6 +16,7 @@ import (
 
 var (
 	runs  = flag.Int("runs", 40, "runs of TestRuns")
+	five  = flag.Bool("five", false, "every cluster of TestRuns has five peers; else one of four has")
 	first = flag.Uint64("seed", 0, "seed of the first run; 0: of the clock")
 )
 
@@ -43,7 +44,7 @@ func TestRuns(t *testing.T) {
 	for n := range clusters {
 		t.Run(fmt.Sprintf("cluster%d", n), func(t *testing.T) {
 			peers := 3
-			if n%4 == 3 {
+			if n%4 == 3 || *five {
 				peers = 5
 			}
 			c := cluster.Start(t, peers, cluster.Options{Net: true, Flags: []string{
