@@ -22,7 +22,7 @@ vet:
 # Everything, with what it needs installed first.
 test: vet web net
 	$(GO) test -race -timeout 15m $$($(GO) list ./... | grep -v '^vera/test\(/cluster\|/commands\|/faults\|$$\)')
-	$(GO) test -timeout 20m ./test ./test/cluster ./test/commands ./test/faults
+	$(GO) test -p 1 -timeout 20m ./test ./test/cluster ./test/commands ./test/faults
 
 # What the browser and Node tests need. Where it cannot be installed their
 # tests say so and skip, except in CI, where they fail.
@@ -40,10 +40,13 @@ fuzz:
 	    echo "== $$p $$f"; $(GO) test -run '^$$' -fuzz "^$$f$$" -fuzztime $(FUZZ) -fuzzminimizetime 20x $$p || exit 1; \
 	  done; done
 
-# Long: every fuzzer for ten minutes, and the panics and crashes at full size.
-soak:
+# Long: every fuzzer for ten minutes, all that has a full size at that, and
+# $(RUNS) runs of random work under random faults.
+RUNS ?= 500
+soak: web net
 	$(MAKE) fuzz FUZZ=10m
 	VERA_SOAK=1 $(GO) test -race -timeout 3h ./actors ./raft/... ./test
+	VERA_SOAK=1 $(GO) test -p 1 -timeout 3h -v ./test/faults -runs $(RUNS)
 
 bench:
 	$(GO) test -run '^$$' -bench . -benchmem ./raft/... ./actors ./ws .
