@@ -71,7 +71,10 @@ func (p *proposer) rest() {
 	p.again = p.underWay()
 	p.pause = min(max(2*p.pause, shortestPause), longestPause)
 	p.paused = true
-	time.AfterFunc(p.pause, func() {
+	if p.resting != nil {
+		p.resting.Stop() // that pause was shorter
+	}
+	p.resting = time.AfterFunc(p.pause, func() {
 		p.mu.Lock()
 		p.paused = false
 		p.mu.Unlock()

@@ -56,6 +56,7 @@ type proposer struct {
 	anew        bool            // it has other numbers than before
 	pause       time.Duration   // before that, since enter failed; 0: it did not, or there is another leader
 	paused      bool            // until then nothing is handed over
+	resting     *time.Timer     // ends the pause
 	closed      bool            // nothing is taken any more
 	queue       fifo[*proposal] // not handed over, or only in part; oldest first
 	window      fifo[underWay]  // handed over and not answered; numbers rising
