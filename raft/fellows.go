@@ -27,8 +27,7 @@ type fellows struct {
 
 // fellow is another peer.
 type fellow struct {
-	applied  uint64 // index that its last mark told
-	compared bool   // with the own log, since that began
+	compared bool // with the own log, since that began
 	differs  bool
 }
 
@@ -53,7 +52,6 @@ func (c *fellows) heard(m mark) {
 		f = &fellow{}
 		c.by[m.peer] = f
 	}
-	f.applied = m.point.index
 	news := told && !same && !f.differs
 	if told {
 		f.compared, f.differs = true, !same
@@ -87,16 +85,6 @@ func (c *fellows) keep(member func(state.PeerID) bool) {
 			delete(c.by, id)
 		}
 	}
-}
-
-// applied returns the index that a peer's last mark told; 0: none yet.
-func (c *fellows) applied(id state.PeerID) uint64 {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if f := c.by[id]; f != nil {
-		return f.applied
-	}
-	return 0
 }
 
 // diverged says with whom this peer differs, when those are not fewer than

