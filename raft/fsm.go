@@ -121,6 +121,9 @@ func (f *fsm) applyBatch(l *hraft.Log) {
 	case !out.Skipped && out.Peer != f.speaker:
 		f.speaker = out.Peer
 		f.silences.heard(out.Peer, out.Incarnation)
+		if out.First == 1 {
+			f.silences.rose(out.Peer)
+		}
 	}
 	f.graces.note(out.Sessions)
 	f.metrics.sessions(out.Sessions)

@@ -22,6 +22,7 @@ type silences struct {
 	leads   func(term uint64) bool                         // this peer leads, and has since that term began
 	barrier func(done func(index, term uint64, err error)) // a point in the log behind everything before
 	expire  func([]state.Command)                          // hands them over; they may be lost
+	risen   func(state.PeerID)                             // is told, where this peer leads, that one came up
 	peers   func() []state.Peer                            // that the machine knows
 	member  func(state.PeerID) bool                        // of the cluster; true when that is not known
 	wake    chan struct{}                                  // of capacity 1
@@ -46,6 +47,7 @@ func newSilences(self state.PeerID, after, grace time.Duration) *silences {
 	return &silences{
 		self: self, after: after, grace: grace,
 		member: func(state.PeerID) bool { return true },
+		risen:  func(state.PeerID) {},
 		wake:   make(chan struct{}, 1),
 		clock:  patience{slack: graceSlack, at: time.Now()},
 		voices: map[state.PeerID]*voice{},
@@ -92,6 +94,16 @@ func (s *silences) heard(id state.PeerID, incarnation uint64) {
 	}
 	if incarnation >= v.incarnation {
 		v.incarnation, v.at = incarnation, s.now()
+	}
+}
+
+// rose says that a peer took up a new incarnation.
+func (s *silences) rose(id state.PeerID) {
+	s.mu.Lock()
+	leading := s.leading
+	s.mu.Unlock()
+	if leading {
+		s.risen(id)
 	}
 }
 

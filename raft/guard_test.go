@@ -121,7 +121,7 @@ func TestDiskThatFailsAtTheStartIsAnError(t *testing.T) {
 
 func TestRaftsLogIsQuietAndHasFields(t *testing.T) {
 	var out bytes.Buffer
-	q := newQuietLog(zerolog.New(&out))
+	q := newQuietLog(zerolog.New(&out).Level(zerolog.InfoLevel))
 	with := q.With("peer", "b").Named("x")
 	with.Warn("an election")
 	if out.Len() != 0 {
@@ -130,12 +130,17 @@ func TestRaftsLogIsQuietAndHasFields(t *testing.T) {
 	q.up.Store(true)
 	with.Info("news")
 	with.Debug("more")
+	with.Error("failed to heartbeat to", "peer", "c:1") // for debugging: it comes with every lost peer
+	with.Warn("rejecting pre-vote request since we have a leader", "from", "c:1")
 	with.Warn("hears nothing", "time", time.Second, "error", errSick)
 	with.Error("failed", "index", 7, "target", hraft.Server{ID: "c-0123abcd", Address: "https://c:1?key=x"})
 	with.Error("failed", "index", 8, "target", hraft.Server{ID: "c-0123abcd", Address: "https://c:1?key=x"})
 	lines := strings.Split(strings.TrimSpace(out.String()), "\n")
 	if len(lines) != 2 {
 		t.Fatalf("%d lines: %s", len(lines), out.String())
+	}
+	if strings.Contains(lines[0], `"time"`) || !strings.Contains(lines[0], `"silent"`) {
+		t.Errorf("the line's time is not its own: %s", lines[0])
 	}
 	var fields struct{ Level, Room, Peer, Message, Error string }
 	if err := json.Unmarshal([]byte(lines[0]), &fields); err != nil {

@@ -5,6 +5,7 @@ import (
 	"log"
 	"net/url"
 	"slices"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -15,10 +16,11 @@ import (
 )
 
 // quietLog is hashicorp/raft's log, written to ours: warnings and errors only,
-// as warnings, since none of them is the end; with its pairs as fields, peers by
-// their names; none while the peer comes up, since it warns of the first
-// election; and each message of each peer once in a while, since it tells of a
-// dead peer many times a second.
+// as warnings, since none of them is the end; what belongs to any election or
+// to any lost peer as debugging, since Raft itself tells of those; with its
+// pairs as fields, peers by their names; none while the peer comes up, since it
+// warns of the first election; and each message of each peer once in a while,
+// since it tells of a dead peer many times a second.
 type quietLog struct {
 	to      zerolog.Logger
 	name    string
@@ -65,14 +67,35 @@ func (q *quietLog) Log(level hclog.Level, message string, pairs ...any) {
 	which := message
 	shown := slices.Concat(q.implied, pairs)
 	for i, v := range shown {
+		if i%2 == 0 && v == zerolog.TimestampFieldName {
+			shown[i] = "silent" // that name is the line's own
+		}
 		if name, is := named(v); is {
 			shown[i] = name
 			which += " " + name
 		}
 	}
-	if q.told.again(which, time.Now()) {
+	if !q.told.again(which, time.Now()) {
+		return
+	}
+	if ordinary(message) {
+		q.to.Debug().Fields(shown).Msg(message)
+	} else {
 		q.to.Warn().Fields(shown).Msg(message)
 	}
+}
+
+// ordinary says whether a message comes with every election, or as long as a
+// peer can't be reached. "failed to contact", once when it is lost, does not.
+func ordinary(message string) bool {
+	switch message {
+	case "heartbeat timeout reached, starting election", "Election timeout reached, restarting election",
+		"failed to make requestVote RPC", "failed to heartbeat to", "failed to appendEntries to", "failed to pipeline appendEntries",
+		"appendEntries rejected, sending older logs", "failed to get previous log", "previous log term mis-match", "clearing log suffix",
+		"peer has newer term, stopping replication", "new leader elected, stepping down", "failed to flush response", "failed to decode incoming command":
+		return true
+	}
+	return strings.HasPrefix(message, "rejecting vote request since ") || strings.HasPrefix(message, "rejecting pre-vote request since ")
 }
 
 // named returns the name of the peer that a value of hashicorp/raft's means.

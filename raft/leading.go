@@ -1,6 +1,10 @@
 package raft
 
-import hraft "github.com/hashicorp/raft"
+import (
+	hraft "github.com/hashicorp/raft"
+
+	"vera/raft/state"
+)
 
 // followLeadership passes on when this peer begins and ceases to lead, and when
 // the leader, here or elsewhere, is another.
@@ -65,6 +69,19 @@ func (r *Raft) tellOf(now reign) {
 	default:
 		r.options.Logger.Info().Str("leader", peerName(now.leader)).Uint64("term", now.term).Msg("another leader")
 	}
+}
+
+// declare hands over who is gone, and tells an operator.
+func (r *Raft) declare(gone []state.Command) {
+	for _, c := range gone {
+		r.options.Logger.Info().Str("peer", r.peers.name(c.Peer)).Dur("grace", c.Grace).Msg("a peer is gone")
+	}
+	r.graces.expire(gone)
+}
+
+// tellOfRisen tells an operator of a peer that came up.
+func (r *Raft) tellOfRisen(id state.PeerID) {
+	r.options.Logger.Info().Str("peer", r.peers.name(id)).Msg("a peer is up")
 }
 
 func (r *Raft) leading() bool { return r.hraft.State() == hraft.Leader }

@@ -238,7 +238,8 @@ func (r *Raft) wire() {
 		return s != nil && s.Life() == d.life && s.Since() == d.since
 	}
 	r.silences = newSilences(d.id, o.Gone, o.FailoverGrace)
-	r.silences.leads, r.silences.barrier, r.silences.expire = r.graces.leads, r.graces.barrier, r.graces.expire
+	r.silences.leads, r.silences.barrier = r.graces.leads, r.graces.barrier
+	r.silences.expire, r.silences.risen = r.declare, r.tellOfRisen
 	r.silences.peers = r.machine.Peers
 	r.silences.member = r.peers.member
 	r.fsm = &fsm{

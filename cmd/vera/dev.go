@@ -139,7 +139,7 @@ func (d *dev) called() string {
 	if _, err := exec.LookPath("vera"); err == nil {
 		return "vera"
 	}
-	if strings.HasPrefix(os.Args[0], os.TempDir()) {
+	if strings.HasPrefix(os.Args[0], filepath.Join(os.TempDir(), "go-build")) {
 		return "go run ./cmd/vera"
 	}
 	return os.Args[0]
