@@ -36,6 +36,10 @@ func (y *System) until(ctx context.Context, holds func() bool) error {
 // to hear of it, and for actors to stop.
 const lastWords = 3 * time.Second
 
+// LogIsLost says that the log hears nothing of this peer any more, because the
+// disk failed or the peer was removed: Close need not wait for it.
+func (y *System) LogIsLost() { y.lost.Store(true) }
+
 // Close sends away who is still connected, waits a little until the log knows
 // that they are gone, and stops all actors, those first that are supervised.
 // Whoever waits in a method gets Unavailable. It may be called more than once;
@@ -46,7 +50,9 @@ func (y *System) Close() {
 		for _, b := range y.kinds.connection.all() {
 			b.who.(*connection).socket.Close(vera.CloseGoingAway, "this peer is going away")
 		}
-		y.patiently(func() bool { return y.kinds.connection.count() == 0 && y.kinds.session.count() == 0 })
+		y.patiently(func() bool {
+			return y.kinds.connection.count() == 0 && (y.lost.Load() || y.kinds.session.count() == 0)
+		})
 		close(y.done)
 		y.clock.Wait()
 		for _, kinds := range [][]*kind{

@@ -60,6 +60,7 @@ type System struct {
 	meters        *meters
 
 	closed    atomic.Bool // nobody is let in any more
+	lost      atomic.Bool // the log hears nothing of this peer any more
 	followers atomic.Int64
 	done      chan struct{} // closed when the actors are told to stop
 	closing   sync.Once
@@ -204,7 +205,7 @@ func (y *System) await(ctx context.Context, word <-chan error) error {
 	case err := <-word:
 		return err
 	case <-timer.C:
-		return &vera.Error{Code: vera.Unavailable, Message: "not done within " + y.limits.Leader.String(), Applied: vera.AppliedNo}
+		return &vera.Error{Code: vera.Unavailable, Message: "no leader agreed within " + y.limits.Leader.String(), Applied: vera.AppliedNo}
 	case <-ctx.Done():
 		return &vera.Error{Code: vera.Unavailable, Message: context.Cause(ctx).Error(), Applied: vera.AppliedNo}
 	case <-y.done:

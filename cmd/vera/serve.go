@@ -171,6 +171,10 @@ func (p *peer) wait(ctx context.Context) error {
 	select {
 	case err := <-p.fatal:
 		p.log.Error().Err(err).Msg("this peer ends")
+		hurried, cancel := context.WithTimeout(context.Background(), farewellFor)
+		defer cancel()
+		p.server.Drain(hurried) // clients go on at another peer
+		p.actors.LogIsLost()
 		return errors.Join(err, p.close())
 	case <-ctx.Done():
 	}
@@ -184,6 +188,9 @@ func (p *peer) wait(ctx context.Context) error {
 	p.server.Drain(draining)
 	return p.close()
 }
+
+// farewellFor bounds the sending away of clients by a peer that must not go on.
+const farewellFor = 500 * time.Millisecond
 
 // yieldFor bounds the handing over of leadership; whoever cannot leaves anyway.
 const yieldFor = 2 * time.Second
