@@ -233,7 +233,7 @@ func (r *Raft) add(c change, servers []hraft.Server, index uint64) error {
 			}
 			return r.replaceCard(c, s, index)
 		case peerName(s.ID) == name:
-			return &refusal{fmt.Sprintf("the name %q is taken by the peer %s: remove that one first (vera peers remove %s), or start this one with another --name", name, s.ID, name)}
+			return &refusal{fmt.Sprintf("the name %q is taken by the peer %s: remove that one first (vera peers remove %s), or start this one with another --name and an empty --data-dir", name, s.ID, name)}
 		case has.key == joins.key || has.peer == joins.peer:
 			return &refusal{fmt.Sprintf("its data directory is a copy of that of the peer %s: begin with an empty --data-dir", s.ID)}
 		}

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"context"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -93,13 +92,4 @@ func advised(server string, err error) error {
 		return err
 	}
 	return fmt.Errorf("%w\nIs a peer running at %s? Start one with: vera; or name another with --server", err, server)
-}
-
-// dial connects to the server, for a command that stays.
-func dial(ctx context.Context, server string, o client.Options) (*client.Connection, error) {
-	c, err := client.Dial(ctx, server, o)
-	if err != nil {
-		return nil, advised(server, err)
-	}
-	return c, nil
 }

@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"io"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -73,6 +74,22 @@ func TestPeersAreShownAndChanged(t *testing.T) {
 	status, out, _ := command("__complete", "peers", "remove", "--server", server, "")
 	if status != 0 || !strings.HasPrefix(out, "one\ntwo\n") {
 		t.Errorf("completed: %d %s", status, out)
+	}
+}
+
+func TestPeersSaysWhenNobodyLeads(t *testing.T) {
+	leader := ""
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Vera-Leader", leader)
+		_, _ = io.WriteString(w, twoPeers)
+	}))
+	defer server.Close()
+	if status, out, errOut := command("peers", "--server", server.URL); status != 0 || !strings.Contains(out, "one") || !strings.Contains(errOut, "no leader is known") {
+		t.Errorf("%d %s%s", status, out, errOut)
+	}
+	leader = "one"
+	if status, _, errOut := command("peers", "--server", server.URL); status != 0 || errOut != "" {
+		t.Errorf("%d %s", status, errOut)
 	}
 }
 

@@ -30,9 +30,12 @@ func peersCommand(s streams) *cobra.Command {
 	o := operatorFlags(cmd.PersistentFlags())
 	asJSON := cmd.PersistentFlags().Bool("json", false, "print JSON, also on a terminal")
 	list := func(cmd *cobra.Command, _ []string) error {
-		members, err := o.members(cmd.Context())
+		members, led, err := o.cluster(cmd.Context())
 		if err != nil {
 			return err
+		}
+		if !led {
+			fmt.Fprintf(s.err, "vera: no leader is known at %s now: this is how the cluster was last\n", o.server)
 		}
 		if *asJSON || !isTerminal(s.out) {
 			return json.NewEncoder(s.out).Encode(members)
@@ -72,11 +75,19 @@ func oneName(cmd *cobra.Command, args []string) error {
 	return nil
 }
 
-// members reads the cluster, which the clients' listener tells as well.
+// members is cluster for who does not ask whether anybody leads.
 func (o *operator) members(ctx context.Context) ([]member, error) {
+	members, _, err := o.cluster(ctx)
+	return members, err
+}
+
+// cluster reads the cluster, which the clients' listener tells as well: a list
+// changes with the log, so without a leader it says who led. led says whether
+// one is known.
+func (o *operator) cluster(ctx context.Context) (members []member, led bool, err error) {
 	response, err := o.ask(ctx, http.MethodGet, string(vera.PeersPath))
 	if err != nil {
-		return nil, err
+		return nil, false, err
 	}
 	defer response.Body.Close()
 	var listing struct {
@@ -85,13 +96,13 @@ func (o *operator) members(ctx context.Context) ([]member, error) {
 		} `json:"items"`
 	}
 	if err := json.NewDecoder(io.LimitReader(response.Body, 1<<20)).Decode(&listing); err != nil {
-		return nil, fmt.Errorf("%s: %w", o.server, err)
+		return nil, false, fmt.Errorf("%s: %w", o.server, err)
 	}
-	members := make([]member, 0, len(listing.Items))
 	for _, item := range listing.Items {
 		members = append(members, item.Data)
 	}
-	return members, nil
+	leader, told := response.Header[http.CanonicalHeaderKey("Vera-Leader")]
+	return members, !told || leader[0] != "", nil
 }
 
 // complete is for the shell: the names of the peers.

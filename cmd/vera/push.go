@@ -7,8 +7,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"net/http"
-	"time"
 
 	"github.com/spf13/cobra"
 
@@ -39,7 +37,7 @@ func pushCommand(s streams) *cobra.Command {
 		if *ifMatch != "" {
 			options = append(options, client.IfMatch(*ifMatch))
 		}
-		h := &holding{server: *server, path: args[0], options: client.Options{Grace: *grace}}
+		h := &holding{roaming{server: *server, options: client.Options{Grace: *grace}}, args[0]}
 		version, err := h.push(cmd.Context(), data, options)
 		if err != nil {
 			return advised(*server, err)
@@ -79,36 +77,15 @@ func checkObject(text string) error {
 
 // holding is a session that is kept alive for its one item.
 type holding struct {
-	server, path string
-	others       []string // where the cluster's other peers serve clients
-	options      client.Options
-	connection   *client.Connection
-}
-
-// learn asks where else clients are served: for when this peer is lost.
-func (h *holding) learn(ctx context.Context) {
-	ctx, cancel := context.WithTimeout(ctx, mostDial)
-	defer cancel()
-	list, err := client.Get(ctx, nil, h.server, string(vera.PeersPath))
-	if err != nil {
-		return // then it comes back to this one only, or to those of before
-	}
-	h.others = nil
-	for _, item := range list.Items {
-		var m member
-		if json.Unmarshal(item.Data, &m) == nil && m.Client != "" && m.Client != h.server {
-			h.others = append(h.others, m.Client)
-		}
-	}
+	roaming
+	path string
 }
 
 // push connects and pushes.
 func (h *holding) push(ctx context.Context, data json.RawMessage, options []client.Option) (version uint64, err error) {
-	if h.connection, err = client.Dial(ctx, h.server, h.options); err != nil {
+	if err := h.begin(ctx); err != nil {
 		return 0, err
 	}
-	h.options.Cookie = h.connection.Cookie()
-	h.learn(ctx)
 	pushed, err := h.connection.Push(ctx, h.path, data, options...)
 	return pushed.Version, err
 }
@@ -123,8 +100,7 @@ func (h *holding) hold(ctx context.Context, version uint64) error {
 			return h.connection.Close()
 		case <-h.connection.Done():
 		}
-		var closed *client.Closed
-		if errors.As(h.connection.Err(), &closed) && closed.Code == vera.CloseEnded {
+		if closed, is := errors.AsType[*client.Closed](h.connection.Err()); is && closed.Code == vera.CloseEnded {
 			return fmt.Errorf("%s: item %d is gone: the session ended", h.path, version)
 		}
 		if err := h.back(ctx, version); err != nil {
@@ -136,30 +112,11 @@ func (h *holding) hold(ctx context.Context, version uint64) error {
 	}
 }
 
-// back connects again, to this peer or another one, until a peer answers, for
-// ten minutes: longer than any grace. Then the session says whether the item is
-// still held.
+// back connects again. Then the session says whether the item is still held.
 func (h *holding) back(ctx context.Context, version uint64) error {
-	ctx, cancel := context.WithTimeout(ctx, 10*time.Minute)
-	defer cancel()
-	retry := time.NewTicker(200 * time.Millisecond)
-	defer retry.Stop()
-	for {
-		err := h.anywhere(ctx)
-		if err == nil {
-			break
-		}
-		var refused *client.Refused
-		if errors.As(err, &refused) && refused.Status != http.StatusServiceUnavailable && refused.Status != http.StatusTooManyRequests {
-			return fmt.Errorf("%s: item %d is lost: %w", h.path, version, err)
-		}
-		select {
-		case <-ctx.Done():
-			return fmt.Errorf("%s: item %d is lost: %w", h.path, version, err)
-		case <-retry.C:
-		}
+	if err := h.again(ctx); err != nil {
+		return fmt.Errorf("%s: item %d is lost: %w", h.path, version, err)
 	}
-	h.learn(ctx)
 	session, err := h.connection.Session(ctx)
 	if err != nil {
 		return err
@@ -170,25 +127,4 @@ func (h *holding) back(ctx context.Context, version uint64) error {
 		}
 	}
 	return errors.Join(fmt.Errorf("%s: item %d is gone: the session ended while the connection was lost", h.path, version), h.connection.Close())
-}
-
-// mostDial bounds one try to connect: another peer may be quicker.
-const mostDial = 2 * time.Second
-
-// anywhere connects to the first peer that lets it in: to this one, or another.
-// The error is that of this one.
-func (h *holding) anywhere(ctx context.Context) (first error) {
-	for _, server := range append([]string{h.server}, h.others...) {
-		dialing, cancel := context.WithTimeout(ctx, mostDial)
-		c, err := client.Dial(dialing, server, h.options)
-		cancel()
-		if err == nil {
-			h.server, h.connection = server, c
-			return nil
-		}
-		if first == nil {
-			first = err
-		}
-	}
-	return first
 }
