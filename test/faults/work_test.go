@@ -163,13 +163,12 @@ func (w *worker) get(path string, o history.Operation) (history.Message, error) 
 }
 
 func (w *worker) watch(path string) (history.Message, error) {
-	o := history.Operation{Action: vera.ActionWatch, Path: path, Limit: vera.NoLimit}
+	o := history.Operation{Action: vera.ActionWatch, Path: path, Limit: w.limit(path)}
 	fields := fmt.Sprintf(`"action":"watch","path":%q`, path)
-	switch w.rng.IntN(4) {
-	case 0:
-		o.Limit = 1
+	if o.Limit == 1 {
 		fields += `,"limit":1`
-	case 1:
+	}
+	if w.rng.IntN(4) == 0 {
 		fields += `,"items":false`
 	}
 	return w.ask(o, fields)
