@@ -37,7 +37,8 @@ func (y *System) until(ctx context.Context, holds func() bool) error {
 const lastWords = 3 * time.Second
 
 // LogIsLost says that the log hears nothing of this peer any more, because the
-// disk failed or the peer was removed: Close need not wait for it.
+// disk failed, the peer was removed, or no majority is there: Close need not
+// wait for it.
 func (y *System) LogIsLost() { y.lost.Store(true) }
 
 // Close sends away who is still connected, waits a little until the log knows

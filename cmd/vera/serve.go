@@ -186,6 +186,9 @@ func (p *peer) wait(ctx context.Context) error {
 	draining, cancel := context.WithTimeout(hurried, p.config.drain)
 	defer cancel()
 	p.server.Drain(draining)
+	if p.raft.Status().Suspended {
+		p.actors.LogIsLost() // who left is known when the others are back
+	}
 	return p.close()
 }
 

@@ -3,6 +3,7 @@ package commands
 import (
 	"errors"
 	"fmt"
+	"strings"
 	"syscall"
 	"testing"
 	"time"
@@ -97,4 +98,40 @@ func TestAPeerThatWaitsForOthersEndsCleanly(t *testing.T) {
 		other.Launch()
 	}
 	c.AwaitWhole()
+}
+
+// TestAPeerWithoutAMajorityLeavesAsFast: nobody hears who left, so the peer does
+// not wait for that; and the session is there when the others are.
+func TestAPeerWithoutAMajorityLeavesAsFast(t *testing.T) {
+	t.Parallel()
+	c := cluster.Start(t, 3, calm("--drain", "500ms"))
+	last := c.Peers[0]
+	holder := call(t, last.Client, client.Options{})
+	if _, err := holder.Push(within(t), "/data/held", map[string]int{"n": 1}); err != nil {
+		t.Fatal(err)
+	}
+	for _, p := range c.Peers[1:] {
+		p.Kill()
+	}
+	eventually(t, "the last peer to miss the majority", func() error {
+		if err := last.Ready(); err == nil || !strings.Contains(err.Error(), "out of touch") {
+			return fmt.Errorf("it says %v", err)
+		}
+		return nil
+	})
+	began := time.Now()
+	if err := last.Terminate(); err != nil {
+		t.Error(err)
+	}
+	if took := time.Since(began); took > 2500*time.Millisecond {
+		t.Errorf("it left after %v", took)
+	}
+	for _, p := range c.Peers {
+		p.Launch()
+	}
+	c.AwaitWhole()
+	back := call(t, last.Client, client.Options{Cookie: holder.Cookie()})
+	if s, err := back.Session(within(t)); err != nil || !s.Resumed || len(s.Items) != 1 {
+		t.Errorf("it came back as %+v, %v", s, err)
+	}
 }
