@@ -51,6 +51,10 @@ func faults() []fault {
 		}},
 		{"restart", func(t *testing.T, c *cluster.Cluster, rng *rand.Rand) {
 			p := pick(c, rng)
+			c.Await(p.Name+" to be there", func() error { // a process that only begins knows no signals
+				_, err := p.Known()
+				return err
+			})
 			if err := p.Terminate(); err != nil {
 				t.Error(err)
 			}

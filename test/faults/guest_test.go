@@ -109,7 +109,8 @@ func (g *guest) ask(o history.Operation, fields string) (history.Message, error)
 	if err := g.conn.Conn.SetWriteDeadline(time.Now().Add(3 * time.Second)); err != nil {
 		return history.Lost(), g.drop()
 	}
-	if g.conn.Send([]byte(`{"rid":`+rid+`,`+fields+`}`)) != nil {
+	err := g.conn.Send([]byte(`{"rid":` + rid + `,` + fields + `}`))
+	if errors.Join(err, g.conn.Conn.SetWriteDeadline(time.Time{})) != nil { // pongs are written later
 		return history.Lost(), g.drop()
 	}
 	late := time.NewTimer(8 * time.Second) // a peer's own bound is five
