@@ -84,6 +84,7 @@ type Life struct {
 	Session string // its public id
 	Began   Moment
 	Leaving Moment // when its client first did what may end it: a close, or a Close frame on what may be its last connection
+	Parting Moment // when its client first closed one of several connections on purpose
 	Over    Moment // when its client knew that it had ended
 	Alive   bool   // when all was quiet in the end, its client was still there
 	Index   uint64 // at which the log ended it; 0: not known
@@ -194,6 +195,10 @@ func (r *Recorder) Begin(session string) *Life {
 
 // Leave records that from now on a life may end since its client wants it so.
 func (r *Recorder) Leave(l *Life) { r.mark(&l.Leaving) }
+
+// Part records that a client closes one of several connections on purpose: if it
+// loses the others, the life may end as one that was closed.
+func (r *Recorder) Part(l *Life) { r.mark(&l.Parting) }
 
 // Over records that a client knows a life to be over.
 func (r *Recorder) Over(l *Life) { r.mark(&l.Over) }

@@ -140,7 +140,9 @@ func (c *checker) checkReasons(w *Watch, m *Message) {
 				return o.Action == vera.ActionRemove && o.Version == it.Version && o.Path == w.Path && o.Called.Before(m.Seen)
 			})
 		case vera.Closed.String():
-			why = slices.ContainsFunc(c.Lives, func(l *Life) bool { return l.Session == it.Session && l.Leaving.Before(m.Seen) })
+			why = slices.ContainsFunc(c.Lives, func(l *Life) bool {
+				return l.Session == it.Session && (l.Leaving.Before(m.Seen) || l.Parting.Before(m.Seen))
+			})
 		case vera.Expired.String(), vera.Ended.String():
 			why = true
 		}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/rs/zerolog"
@@ -20,17 +21,21 @@ const failoverGrace = 3 * time.Second
 
 // cluster is peers in one memory.
 type cluster struct {
-	memory *raft.Memory
-	record *history.Recorder
-	lie    func(*raft.Raft) actors.Log[*raft.Feed] // what stands between log and actors; nil: nothing
-	names  []string
-	jobs   sync.WaitGroup
+	memory    *raft.Memory
+	record    *history.Recorder
+	lie       func(*raft.Raft) actors.Log[*raft.Feed] // what stands between log and actors; nil: nothing
+	names     []string
+	snapshots bool // are taken often
+	jobs      sync.WaitGroup
+	running   context.Context
+	cancel    context.CancelFunc
 
-	mu     sync.Mutex
-	began  time.Time
-	peers  map[string]*peer // those that run
-	wrongs []string         // what went wrong beside what the history tells
-	lives  map[string]bool  // what became of sessions
+	mu       sync.Mutex
+	began    time.Time
+	peers    map[string]*peer // those that run
+	starting map[string]bool  // those that are about to
+	wrongs   []string         // what went wrong beside what the history tells
+	lives    map[string]bool  // what became of sessions
 }
 
 // wrong records something that must not be.
@@ -45,7 +50,8 @@ type peer struct {
 	name   string
 	raft   *raft.Raft
 	system *actors.System
-	gone   chan struct{} // closed when it crashed
+	opened atomic.Bool
+	gone   chan struct{} // closed when it is over
 	poked  chan struct{}
 	read   sync.WaitGroup
 
@@ -54,16 +60,31 @@ type peer struct {
 }
 
 // open starts a peer, and waits until it is up.
-func (c *cluster) open(ctx context.Context, name string) error {
+func (c *cluster) open(name string) error {
 	limits := vera.DefaultLimits(1000)
 	limits.FailoverGrace = failoverGrace
 	limits.Leader = 2 * time.Second
 	p := &peer{name: name, gone: make(chan struct{}), poked: make(chan struct{}, 1)}
-	fatal := func(error) { c.jobs.Go(func() { c.crash(name, p) }) }
-	r, err := raft.Open(ctx, raft.Options{
+	ctx, cancel := context.WithCancel(c.running)
+	defer cancel()
+	fatal := func(error) {
+		c.jobs.Go(func() {
+			if !c.crash(name, p) && !p.opened.Load() {
+				c.memory.Crash(name)
+				cancel()
+			}
+		})
+	}
+	o := raft.Options{
 		Name: name, Memory: c.memory, FailoverGrace: failoverGrace, Timeout: limits.Leader, Logger: zerolog.Nop(), Fatal: fatal,
 		Pulse: 250 * time.Millisecond, Suspect: 900 * time.Millisecond, Gone: time.Second,
-	})
+	}
+	if c.snapshots {
+		// More entries must trail than can be under way: else hashicorp/raft may
+		// send one snapshot after another (its issue 697).
+		o.SnapshotEntries, o.SnapshotInterval, o.TrailingEntries = 40, 500*time.Millisecond, 2048
+	}
+	r, err := raft.Open(ctx, o)
 	if err != nil {
 		return fmt.Errorf("open %s: %w", name, err)
 	}
@@ -86,6 +107,7 @@ func (c *cluster) open(ctx context.Context, name string) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.peers[name] = p
+	p.opened.Store(true)
 	return nil
 }
 
@@ -163,13 +185,15 @@ func (c *cluster) take(name string, p *peer) bool {
 	return true
 }
 
-// crash kills a peer and clears away what is left of it.
-func (c *cluster) crash(name string, p *peer) {
+// crash kills a peer and clears away what is left of it. It returns whether it
+// ran.
+func (c *cluster) crash(name string, p *peer) bool {
 	if !c.take(name, p) {
-		return
+		return false
 	}
 	c.memory.Crash(name)
 	c.end(p)
+	return true
 }
 
 func (c *cluster) end(p *peer) {
@@ -179,8 +203,36 @@ func (c *cluster) end(p *peer) {
 	p.read.Wait()
 }
 
+// drain ends a peer in peace: its clients are sent away, and it says goodbye.
+func (c *cluster) drain(name string) {
+	p := c.peer(name)
+	if !c.take(name, p) {
+		return
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
+	defer cancel()
+	p.system.Close()
+	_ = p.raft.Yield(ctx)
+	_ = p.raft.Close()
+	close(p.gone)
+	p.read.Wait()
+}
+
+// starts has a peer start that neither runs nor starts, and returns whether
+// that was so; or it has started, or could not.
+func (c *cluster) starts(name string, begins bool) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if begins && (c.peers[name] != nil || c.starting[name]) {
+		return false
+	}
+	c.starting[name] = begins
+	return true
+}
+
 // close stops all peers.
 func (c *cluster) close() {
+	c.cancel()
 	for _, name := range c.names {
 		if p := c.peer(name); c.take(name, p) {
 			c.end(p)

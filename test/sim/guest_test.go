@@ -122,8 +122,8 @@ func (g *guest) join(p *peer) bool {
 		if !m.Resumed || g.random.IntN(3) == 0 {
 			how = vera.EndedLost
 		}
-		if how == vera.EndedClean && g.grace == 0 { // lost on the new one, it ends with the old one
-			g.leaving()
+		if how == vera.EndedClean {
+			g.parting()
 		}
 		old.end(end{how: how, after: time.Duration(g.random.IntN(300)) * time.Millisecond})
 	}

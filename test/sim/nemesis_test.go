@@ -1,7 +1,6 @@
 package sim
 
 import (
-	"context"
 	"fmt"
 	"math/rand/v2"
 	"time"
@@ -46,7 +45,7 @@ func (n *nemesis) rest(most time.Duration) {
 // strike does harm, waits, and mends it.
 func (n *nemesis) strike() {
 	a, b := n.victim(), n.someone()
-	switch n.random.IntN(9) {
+	switch n.random.IntN(13) {
 	case 0, 1:
 		n.note("crash %s", a)
 		n.crash(a, n.peer(a))
@@ -82,6 +81,29 @@ func (n *nemesis) strike() {
 		n.stop(a, true)
 		n.rest(3 * time.Second)
 		n.stop(a, false)
+	case 9:
+		n.note("failing disk %s", a)
+		n.memory.Fail(a)
+		n.rest(time.Second)
+		n.memory.Mend(a)
+		n.restart(a) // if it ended
+	case 10:
+		n.note("full disk %s", a)
+		n.memory.Fill(a)
+		n.rest(2 * time.Second)
+		n.memory.Mend(a)
+	case 11:
+		n.note("crash %s and %s", a, b)
+		n.crash(a, n.peer(a))
+		n.crash(b, n.peer(b))
+		n.rest(time.Second)
+		n.restart(a)
+		n.restart(b)
+	case 12:
+		n.note("drain %s", a)
+		n.drain(a)
+		n.rest(time.Second)
+		n.restart(a)
 	}
 	n.note("over")
 }
@@ -101,15 +123,22 @@ func (n *nemesis) stop(name string, still bool) {
 	n.memory.Mend(name)
 }
 
-// restart starts a peer that crashed, in the background: it needs others.
+// restart starts a peer that is down, in the background, since it needs others.
+// What keeps it from starting may last for a while.
 func (n *nemesis) restart(name string) {
 	n.note("restart %s", name)
 	n.jobs.Go(func() {
-		if n.peer(name) != nil {
+		if !n.starts(name, true) {
 			return
 		}
-		if err := n.open(context.Background(), name); err != nil {
-			n.wrong("restart: %v", err)
+		defer n.starts(name, false)
+		var err error
+		for range 100 {
+			if err = n.open(name); err == nil || n.running.Err() != nil {
+				return
+			}
+			<-time.After(100 * time.Millisecond)
 		}
+		n.wrong("restart: %v", err)
 	})
 }

@@ -239,6 +239,15 @@ func (g *guest) leaving() {
 	}
 }
 
+// parting records that one of two connections is closed on purpose. If the
+// other one is lost, and the log hears of both in the other order, the session
+// ends as one that was closed.
+func (g *guest) parting() {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.c.record.Part(g.life)
+}
+
 // close has the session ended.
 func (g *guest) close(w *wire) {
 	g.leaving()
