@@ -22,6 +22,7 @@ vet:
 # Everything, with what it needs installed first.
 test: vet web net
 	$(GO) test -race -timeout 15m $$($(GO) list ./... | grep -v '^vera/test\(/cluster\|/commands\|/faults\|$$\)')
+	$(GO) test -timeout 10m ./test/sim # once more without -race: 2,000 runs
 	$(GO) test -p 1 -timeout 20m ./test ./test/cluster ./test/commands ./test/faults
 
 # What the browser and Node tests need. Where it cannot be installed their
