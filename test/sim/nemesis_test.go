@@ -67,45 +67,53 @@ func (n *nemesis) strike() {
 		n.rest(3 * time.Second)
 		n.memory.HealAll()
 	case 6:
-		n.note("slow disk %s", a)
-		n.memory.Slow(a, time.Duration(20+n.random.IntN(200))*time.Millisecond)
-		n.rest(2 * time.Second)
-		n.memory.Mend(a)
-	case 7:
-		n.note("hung disk %s", a)
-		n.memory.Hang(a)
-		n.rest(3 * time.Second)
-		n.memory.Mend(a)
-	case 8:
 		n.note("stopped %s", a)
 		n.stop(a, true)
 		n.rest(3 * time.Second)
 		n.stop(a, false)
-	case 9:
-		n.note("failing disk %s", a)
-		n.memory.Fail(a)
-		n.rest(time.Second)
-		n.memory.Mend(a)
-		n.restart(a) // if it ended
-	case 10:
-		n.note("full disk %s", a)
-		n.memory.Fill(a)
-		n.rest(2 * time.Second)
-		n.memory.Mend(a)
-	case 11:
+	case 7:
 		n.note("crash %s and %s", a, b)
 		n.crash(a, n.peer(a))
 		n.crash(b, n.peer(b))
 		n.rest(time.Second)
 		n.restart(a)
 		n.restart(b)
-	case 12:
+	case 8:
 		n.note("drain %s", a)
 		n.drain(a)
 		n.rest(time.Second)
 		n.restart(a)
+	default:
+		n.sicken(a)
 	}
 	n.note("over")
+}
+
+// sicken has a peer's disk be slow, hang, fail or be full for a while.
+func (n *nemesis) sicken(a string) {
+	switch n.random.IntN(4) {
+	case 0:
+		n.note("slow disk %s", a)
+		n.memory.Slow(a, time.Duration(20+n.random.IntN(200))*time.Millisecond)
+		n.rest(2 * time.Second)
+		n.memory.Mend(a)
+	case 1:
+		n.note("hung disk %s", a)
+		n.memory.Hang(a)
+		n.rest(3 * time.Second)
+		n.memory.Mend(a)
+	case 2:
+		n.note("failing disk %s", a)
+		n.memory.Fail(a)
+		n.rest(time.Second)
+		n.memory.Mend(a)
+		n.restart(a) // if it ended
+	case 3:
+		n.note("full disk %s", a)
+		n.memory.Fill(a)
+		n.rest(2 * time.Second)
+		n.memory.Mend(a)
+	}
 }
 
 // stop has a peer stand still, as far as others see: its network, its disk and
