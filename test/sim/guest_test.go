@@ -115,7 +115,9 @@ func (g *guest) join(p *peer) bool {
 	}
 	g.mu.Lock()
 	old := g.wire
-	g.wire = w
+	if _, open := g.told[w]; open {
+		g.wire = w
+	}
 	g.mu.Unlock()
 	if old != nil { // whoever has a new connection may close the old one
 		how := vera.EndedClean
