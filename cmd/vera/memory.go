@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"os"
 	"runtime/debug"
 	"runtime/metrics"
 	"time"
@@ -11,18 +10,7 @@ import (
 const (
 	trimEvery = 15 * time.Second
 	trimLeast = 4 << 20 // bytes to be had before it is worth a collection
-
-	garbageRoom = 64 << 20 // bytes of garbage that a small heap may gather
-	mostPercent = 400      // of what lives, that may be garbage before it is collected
-	lessPercent = 100      // the same, of a large heap; the runtime's own default
 )
-
-// percent is how much garbage there may be, in percent of what lives. A peer
-// with little in its heap would collect it many times a second under load; one
-// with much must not need five times as much.
-func percent(live uint64) int {
-	return int(min(max(garbageRoom*100/max(live, 1), lessPercent), mostPercent))
-}
 
 // trim gives memory back to the system when it is quiet. A wave of handshakes
 // leaves a heap of twice what its connections need; the runtime keeps that as
@@ -38,10 +26,6 @@ func trim(ctx context.Context) {
 		{Name: "/gc/heap/live:bytes"},
 	}
 	var before uint64
-	tuned := os.Getenv("GOGC") == "" // else the operator knows better
-	if tuned {
-		debug.SetGCPercent(mostPercent)
-	}
 	for {
 		select {
 		case <-ctx.Done():
@@ -49,9 +33,6 @@ func trim(ctx context.Context) {
 		case <-look.C:
 		}
 		metrics.Read(samples)
-		if tuned {
-			debug.SetGCPercent(percent(samples[3].Value.Uint64()))
-		}
 		cycles := samples[0].Value.Uint64()
 		dead := samples[2].Value.Uint64() - min(samples[2].Value.Uint64(), samples[3].Value.Uint64())
 		spare := samples[1].Value.Uint64() + dead
