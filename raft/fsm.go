@@ -125,6 +125,9 @@ func (f *fsm) applyBatch(l *hraft.Log) {
 			f.silences.rose(out.Peer)
 		}
 	}
+	if out.First <= 1 { // the leader's word on somebody, or the first of one who is up
+		f.peers.look()
+	}
 	f.graces.note(out.Sessions)
 	f.metrics.sessions(out.Sessions)
 	if len(out.Changes) > 0 || len(out.Sessions) > 0 {

@@ -22,9 +22,10 @@ type peers struct {
 	self    hraft.ServerID
 	list    atomic.Pointer[state.List]
 	dirty   atomic.Bool
-	sole    atomic.Bool    // self is the only voter
-	many    atomic.Bool    // there are others
-	first   hraft.ServerID // the leader in the list; only build uses it
+	sole    atomic.Bool             // self is the only voter
+	many    atomic.Bool             // there are others
+	first   hraft.ServerID          // the leader in the list; only build uses it
+	gone    func(state.PeerID) bool // says whether the log declared a peer gone
 
 	mu      sync.Mutex
 	servers []hraft.Server
@@ -33,6 +34,7 @@ type peers struct {
 	strange bool                      // some other's card cannot be read
 	joined  map[hraft.ServerID]uint64 // index of the first configuration seen with it
 	card    card                      // of self, as it is now
+	away    map[hraft.ServerID]bool   // who is gone, as the list says
 }
 
 // peerItem is what an item of the list says.
@@ -42,10 +44,11 @@ type peerItem struct {
 	Client string `json:"client,omitempty"` // URL for clients
 	Peer   string `json:"peer,omitempty"`   // URL for peers
 	Role   string `json:"role"`             // leader, follower, or observer
+	Gone   bool   `json:"gone,omitempty"`   // nothing was heard of it for long: its sessions are to go on elsewhere
 }
 
 func newPeers(self hraft.ServerID, own card) *peers {
-	p := &peers{self: self, card: own, joined: map[hraft.ServerID]uint64{}, leader: func() hraft.ServerID { return "" }, changed: func() {}}
+	p := &peers{self: self, card: own, joined: map[hraft.ServerID]uint64{}, leader: func() hraft.ServerID { return "" }, changed: func() {}, gone: func(state.PeerID) bool { return false }}
 	p.list.Store(state.NewList(0, nil))
 	return p
 }
@@ -129,6 +132,18 @@ func (p *peers) own() card {
 	return p.card
 }
 
+// look has the list built anew if another peer is gone, or back, than it says.
+// Only the applying goroutine calls it.
+func (p *peers) look() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for _, s := range p.servers {
+		if c, err := parseCard(s.Address); err == nil && p.gone(c.peer) != p.away[s.ID] {
+			p.dirty.Store(true)
+		}
+	}
+}
+
 // build makes the list anew if anything changed, as of an index. Only the
 // applying goroutine calls it.
 func (p *peers) build(index uint64) (change state.Change, changed bool) {
@@ -139,6 +154,7 @@ func (p *peers) build(index uint64) (change state.Change, changed bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.first = leader
+	p.away = map[hraft.ServerID]bool{}
 	items := make([]*vera.Item, 0, len(p.servers))
 	for _, s := range p.servers {
 		item := p.item(s, leader)
@@ -170,6 +186,9 @@ func (p *peers) item(s hraft.Server, leader hraft.ServerID) *vera.Item {
 		if c.address != "" {
 			data.Peer = cardScheme + c.address
 		}
+	}
+	if data.Gone = err == nil && p.gone(c.peer); data.Gone {
+		p.away[s.ID] = true
 	}
 	raw, err := json.Marshal(data)
 	if err != nil {

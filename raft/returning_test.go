@@ -3,6 +3,7 @@ package raft
 import (
 	"encoding/json"
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -174,6 +175,30 @@ func TestPeersListFollowsTheLeaderWithinASecond(t *testing.T) {
 			p.HealAll()
 			p.eventually(2*time.Second, "that of the old leader, too", func() bool { return p.agree(list(p.peers[others[0]]), old) })
 			synctest.Wait()
+		}
+	})
+}
+
+// TestDeadPeerIsGoneInTheList: whoever reads /vera/peers sees which peers are
+// not there, and when they are back.
+func TestDeadPeerIsGoneInTheList(t *testing.T) {
+	play(t, func(t *testing.T, p *party) {
+		p.three()
+		gone := func(r *Raft) (names []string) {
+			for _, one := range listed(r) {
+				if one.Gone {
+					names = append(names, one.Name)
+				}
+			}
+			return names
+		}
+		p.close("c")
+		for _, name := range []string{"a", "b"} {
+			p.eventually(5*time.Second, name+" says that c is gone", func() bool { return slices.Equal(gone(p.peers[name]), []string{"c"}) })
+		}
+		p.open(p.options("c"))
+		for _, name := range []string{"a", "b", "c"} {
+			p.eventually(2*time.Second, name+" says that c is back", func() bool { return gone(p.peers[name]) == nil })
 		}
 	})
 }

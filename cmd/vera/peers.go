@@ -22,6 +22,7 @@ type member struct {
 	Client string `json:"client,omitempty"`
 	Peer   string `json:"peer,omitempty"`
 	Role   string `json:"role"`
+	Gone   bool   `json:"gone,omitempty"`
 }
 
 // peersCommand shows the cluster and changes it. Any peer may be asked.
@@ -125,6 +126,9 @@ func printMembers(out io.Writer, members []member) error {
 	w := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
 	fmt.Fprintln(w, "NAME\tROLE\tCLIENTS\tPEERS")
 	for _, m := range members {
+		if m.Gone {
+			m.Role += ", gone"
+		}
 		fmt.Fprintf(w, "%s\t%s\t%s\t%s\n", m.Name, m.Role, cmp.Or(m.Client, "–"), cmp.Or(m.Peer, "–"))
 	}
 	return w.Flush()

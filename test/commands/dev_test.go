@@ -2,6 +2,7 @@ package commands
 
 import (
 	"fmt"
+	"math/rand/v2"
 	"net"
 	"os"
 	"path/filepath"
@@ -24,19 +25,33 @@ type shown struct {
 
 var line = regexp.MustCompile(`(?m)^  (peer-\d)   clients http://(\S+)   admin http://(\S+)/   kill -9 (\d+)(   leads)?$`)
 
+// freeBlock returns the first of some ports that nobody listens on, below those
+// that the system gives to whoever wants any.
+func freeBlock(t *testing.T, ports int) int {
+	t.Helper()
+	for range 100 {
+		first := 12_000 + rand.IntN(18_000)
+		free := true
+		for port := first; port < first+ports && free; port++ {
+			l, err := net.Listen("tcp", net.JoinHostPort("127.0.0.1", strconv.Itoa(port)))
+			if free = err == nil; free {
+				l.Close()
+			}
+		}
+		if free {
+			return first
+		}
+	}
+	t.Fatalf("no %d free ports in a row", ports)
+	return 0
+}
+
 // develop starts `vera dev` and returns its peers once it has printed them.
 func develop(t *testing.T, peers int, more ...string) (*background, []shown) {
 	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	port := l.Addr().(*net.TCPAddr).Port % 40_000 // room to count up from
-	if err := l.Close(); err != nil {
-		t.Fatal(err)
-	}
+	port := freeBlock(t, 10*peers)
 	bin := cluster.Prepare(t, 0, cluster.Options{}).Binary()
-	args := []string{"dev", "--peers", strconv.Itoa(peers), "--port", strconv.Itoa(max(port, 2000)), "--data-dir", filepath.Join(t.TempDir(), "dev")}
+	args := []string{"dev", "--peers", strconv.Itoa(peers), "--port", strconv.Itoa(port), "--data-dir", filepath.Join(t.TempDir(), "dev")}
 	dev := start(t, bin, append(args, more...)...)
 	var all []shown
 	eventually(t, "the peers of vera dev", func() error {
