@@ -2,6 +2,7 @@ package faults
 
 import (
 	"bytes"
+	"cmp"
 	"errors"
 	"fmt"
 	"hash/fnv"
@@ -18,14 +19,15 @@ import (
 // guest is a client whose every word is recorded. One goroutine uses it; each
 // of its connections has one that reads.
 type guest struct {
-	r       *history.Recorder
-	c       *cluster.Cluster
-	name    string
-	grace   time.Duration
-	life    *history.Life
-	solid   bool // the log is known to have, or to have had, the life
-	session string
-	cookie  string
+	r        *history.Recorder
+	c        *cluster.Cluster
+	name     string
+	grace    time.Duration
+	patience time.Duration // for an answer; 0: 8 s
+	life     *history.Life
+	solid    bool // the log is known to have, or to have had, the life
+	session  string
+	cookie   string
 
 	at      *cluster.Peer
 	conn    *lean.Client
@@ -113,7 +115,7 @@ func (g *guest) ask(o history.Operation, fields string) (history.Message, error)
 	if errors.Join(err, g.conn.Conn.SetWriteDeadline(time.Time{})) != nil { // pongs are written later
 		return history.Lost(), g.drop()
 	}
-	late := time.NewTimer(8 * time.Second) // a peer's own bound is five
+	late := time.NewTimer(cmp.Or(g.patience, 8*time.Second)) // a peer's own bound is five
 	defer late.Stop()
 	for {
 		select {

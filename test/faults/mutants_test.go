@@ -52,7 +52,7 @@ func TestMutantsAreCaught(t *testing.T) {
 	}
 	for _, m := range mutants {
 		t.Run(string(m.name), func(t *testing.T) {
-			c := cluster.Start(t, 3, cluster.Options{Net: true, Bin: m.build(t), Flags: []string{"--failover-grace", runFailover.String()}})
+			c := cluster.Start(t, 3, cluster.Options{Net: true, Bin: m.build(t), Flags: runFlags()})
 			for seed := range rounds {
 				if wrong := history.Names(run(t, c, uint64(seed+1), cutsOnly())); !slices.Contains(wrong, m.name) {
 					t.Errorf("seed %d: not caught, but %v", seed+1, wrong)

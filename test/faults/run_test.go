@@ -10,6 +10,7 @@ import (
 	"testing"
 	"time"
 
+	"vera"
 	"vera/test/cluster"
 	"vera/test/history"
 )
@@ -47,9 +48,7 @@ func TestRuns(t *testing.T) {
 			if n%4 == 3 || *five {
 				peers = 5
 			}
-			c := cluster.Start(t, peers, cluster.Options{Net: true, Flags: []string{
-				"--failover-grace", runFailover.String(), "--max-leader-time", "3s", "--min-heartbeat", "250ms",
-			}})
+			c := cluster.Start(t, peers, cluster.Options{Net: true, Flags: runFlags()})
 			for k := n; k < *runs && !t.Failed(); k += clusters {
 				if wrong := run(t, c, seed+uint64(k), faults()); len(wrong) > 0 {
 					t.Errorf("seed %d: %s", seed+uint64(k), history.Text(wrong))
@@ -57,6 +56,10 @@ func TestRuns(t *testing.T) {
 			}
 		})
 	}
+}
+
+func runFlags() []string {
+	return []string{"--failover-grace", runFailover.String(), "--max-leader-time", "3s", "--min-heartbeat", "250ms"}
 }
 
 // run is one run: work and faults, then peace, then the verdict.
@@ -74,10 +77,12 @@ func run(t *testing.T, c *cluster.Cluster, seed uint64, all []fault) []history.V
 	var working sync.WaitGroup
 	for i := range workers {
 		g := &guest{r: r, c: c, name: fmt.Sprintf("g%d", i), grace: runGrace * time.Duration(i%3)}
-		workers[i] = newWorker(g, seed*100+uint64(i), paths)
-		working.Go(func() { errs[i] = workers[i].run(until) })
+		w := newWorker(g, seed*100+uint64(i), paths)
+		workers[i] = w
+		working.Go(func() { errs[i] = w.run(until) })
 	}
-	told := breakThings(t, c, rand.New(rand.NewPCG(seed, 2)), all, until)
+	workers = append(workers, probe(c, r, seed, paths)...)
+	told := "probe, " + breakThings(t, c, rand.New(rand.NewPCG(seed, 2)), all, until)
 	working.Wait()
 	c.AwaitWhole()
 	errs = append(errs, settle(c, r, workers))
@@ -102,6 +107,39 @@ func run(t *testing.T, c *cluster.Cluster, seed uint64, all []fault) []history.V
 	}
 	t.Logf("seed %d: %s; %d operations, %v", seed, told, len(h.Operations), time.Since(began).Round(time.Millisecond))
 	return wrong
+}
+
+// probe begins a run with what every run is to be asked: a keeper whose items
+// stay as long as the run lasts, and one that asks a peer which is cut off for
+// what the keeper pushed meanwhile.
+func probe(c *cluster.Cluster, r *history.Recorder, seed uint64, paths []string) []*worker {
+	cut := int(seed) % len(c.Peers)
+	keeper := newWorker(&guest{r: r, c: c, name: "keeper", grace: time.Minute}, seed, paths)
+	asker := newWorker(&guest{r: r, c: c, name: "asker", patience: 400 * time.Millisecond}, seed, paths)
+	keep := func(n int) {
+		data := fmt.Sprintf(`{"by":"keeper","n":%d}`, n)
+		o := history.Operation{Action: vera.ActionPush, Path: paths[0], Data: data, Once: fmt.Sprint("k", n), Limit: vera.NoLimit}
+		_ = cluster.Ask(10*time.Second, func() error { // what never comes through is not asked for
+			if err := keeper.live(cut, 10*time.Second); err != nil {
+				return err
+			}
+			m, err := keeper.ask(o, fmt.Sprintf(`"action":"push","path":%q,"once":%q,"data":%s`, paths[0], o.Once, data))
+			if err == nil && m.Code != vera.OK {
+				err = errors.New(string(m.Code))
+			}
+			return err
+		})
+	}
+	for n := range 20 {
+		keep(n)
+	}
+	if asker.connect(c.Peers[cut]) == nil {
+		c.Isolate(c.Peers[cut])
+		keep(20)
+		_, _ = asker.get(paths[0], history.Operation{Consistent: true}) // a refusal will do
+		c.Heal()
+	}
+	return []*worker{keeper, asker}
 }
 
 // settle has half of the guests be there and the others not, and waits until
