@@ -128,14 +128,13 @@ func (p *plan) turn(s system, dir string, r *result) (err error) {
 		}
 		r.add(i, took)
 	}
-	if err := p.crashing(s, r); err != nil {
-		return fmt.Errorf("crashing clients: %w", err)
-	}
-	if err := p.telling(s, r); err != nil {
-		return fmt.Errorf("watchers: %w", err)
-	}
-	if err := p.failing(s, r); err != nil {
-		return fmt.Errorf("killed leaders: %w", err)
+	// What fails here leaves its line short; the rest is measured all the same.
+	for what, measure := range map[string]func(system, *result) error{
+		"crashing clients": p.crashing, "watchers": p.telling, "killed leaders": p.failing,
+	} {
+		if err := measure(s, r); err != nil {
+			fmt.Fprintf(os.Stderr, "%s: %s: %v\n", s.name(), what, err)
+		}
 	}
 	return nil
 }
