@@ -28,6 +28,7 @@ type guest struct {
 	solid    bool // the log is known to have, or to have had, the life
 	session  string
 	cookie   string
+	former   []string // sessions that were given up without knowing whether they had begun
 
 	at      *cluster.Peer
 	conn    *lean.Client
@@ -86,7 +87,11 @@ func (g *guest) introduce() error {
 		return nil
 	}
 	if g.life != nil && !g.solid {
-		return nil // it had not begun; what was asked for and never answered may still begin it
+		// It had not begun, and what was asked for and never answered may begin
+		// it yet, or began it and it ended: this guest goes on as another.
+		g.former = append(g.former, g.session)
+		g.life, g.cookie = nil, ""
+		return g.drop()
 	}
 	if g.life != nil {
 		g.r.Over(g.life)

@@ -148,6 +148,9 @@ func settle(c *cluster.Cluster, r *history.Recorder, workers []*worker) error {
 	gone := map[string]bool{}
 	var errs []error
 	for i, w := range workers {
+		for _, id := range w.former {
+			gone[id] = true
+		}
 		if i%2 == 0 {
 			errs = append(errs, w.stay(i, cluster.Patience))
 			r.Alive(w.life, true)
