@@ -114,11 +114,17 @@ func (r *Raft) change(ctx context.Context, c change) error {
 	defer cancel()
 	for {
 		err := r.changeOnce(ctx, c)
-		if _, again := errors.AsType[later](err); !again {
-			return err
+		_, again := errors.AsType[later](err)
+		if err != nil && c.What == changeRemove && c.ID == string(r.raftID()) {
+			if !again { // by those who trust this peer no more, perhaps: then it hears so soon
+				_ = pause(ctx, time.Second)
+			}
+			if r.directory.now().Removed {
+				return nil // the answer was cut off
+			}
 		}
-		if c.What == changeRemove && c.ID == string(r.raftID()) && r.directory.now().Removed {
-			return nil // the answer of those who trust this peer no more was cut off
+		if !again {
+			return err
 		}
 		if why := pause(ctx, changeEvery); why != nil {
 			return fmt.Errorf("%w (%w)", err, why)

@@ -143,10 +143,6 @@ func (r *Raft) called(ctx context.Context, from caller, what string, body []byte
 		return reply(body, func(j joining) (welcome, error) { return r.welcome(ctx, from, j) })
 	case what == callChange && from.trusted:
 		return reply(body, func(c change) (changed, error) { return r.changeHere(ctx, c) })
-	case what == callChange && from.proven: // a peer that does not know yet that it was removed, perhaps by this very change
-		return reply(body, func(change) (changed, error) {
-			return changed{Later: "the peer that asks is not known here"}, nil
-		})
 	case what == callPromise || what == callJoin:
 		return nil, errors.New("whoever joins must prove that it knows the cluster's secret")
 	}
