@@ -18,8 +18,9 @@ import (
 // a bubble of fake time.
 type party struct {
 	*Memory
-	t  testing.TB
-	mu sync.Mutex
+	t      testing.TB
+	ending sync.Mutex // of last; a peer ends while others hold mu
+	mu     sync.Mutex
 
 	peers map[string]*Raft
 	last  map[string]error // words, of Options.Fatal
@@ -46,9 +47,9 @@ func (p *party) options(name string, join ...string) Options {
 		Name: name, Memory: p.Memory, Secret: secret, FailoverGrace: 10 * time.Second,
 		ClientURL: "http://" + name + ":8372", Logger: zerolog.Nop(),
 		Fatal: func(err error) {
-			p.mu.Lock()
+			p.ending.Lock()
 			p.last[name] = err
-			p.mu.Unlock()
+			p.ending.Unlock()
 		},
 	}
 	for _, one := range join {

@@ -28,8 +28,8 @@ func (p *party) leader() string {
 func (p *party) ended(name string, words ...string) {
 	p.t.Helper()
 	p.eventually(5*time.Second, name+" ends", func() bool {
-		p.mu.Lock()
-		defer p.mu.Unlock()
+		p.ending.Lock()
+		defer p.ending.Unlock()
 		return p.last[name] != nil
 	})
 	for _, w := range words {
