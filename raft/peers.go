@@ -30,11 +30,12 @@ type peers struct {
 	mu      sync.Mutex
 	servers []hraft.Server
 	index   uint64                    // of that configuration, or of one before it
+	cards   map[hraft.ServerID]card   // of the others, as far as they can be read
 	others  map[state.PeerID]string   // their names
 	strange bool                      // some other's card cannot be read
 	joined  map[hraft.ServerID]uint64 // index of the first configuration seen with it
 	card    card                      // of self, as it is now
-	away    map[hraft.ServerID]bool   // who is gone, as the list says
+	away    map[state.PeerID]bool     // who is gone, as the list says
 }
 
 // peerItem is what an item of the list says.
@@ -62,16 +63,17 @@ func (p *peers) configure(c hraft.Configuration, index uint64) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.servers, p.index = c.Servers, index
-	p.others, p.strange = map[state.PeerID]string{}, false
+	p.cards, p.others, p.strange = map[hraft.ServerID]card{}, map[state.PeerID]string{}, false
 	voters, votes := 0, false
 	for _, s := range c.Servers {
 		if s.Suffrage == hraft.Voter {
 			voters++
 			votes = votes || s.ID == p.self
 		}
-		if s.ID != p.self {
-			card, err := parseCard(s.Address)
-			p.others[card.peer], p.strange = peerName(s.ID), p.strange || err != nil
+		if c, err := parseCard(s.Address); s.ID != p.self && err == nil {
+			p.cards[s.ID], p.others[c.peer] = c, peerName(s.ID)
+		} else if s.ID != p.self {
+			p.strange = true
 		}
 		if p.joined[s.ID] == 0 {
 			p.joined[s.ID] = index
@@ -137,10 +139,14 @@ func (p *peers) own() card {
 func (p *peers) look() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	for _, s := range p.servers {
-		if c, err := parseCard(s.Address); err == nil && p.gone(c.peer) != p.away[s.ID] {
+	news := func(id state.PeerID) bool { return p.gone(id) != p.away[id] }
+	for id := range p.others {
+		if news(id) {
 			p.dirty.Store(true)
 		}
+	}
+	if news(p.card.peer) {
+		p.dirty.Store(true)
 	}
 }
 
@@ -154,7 +160,7 @@ func (p *peers) build(index uint64) (change state.Change, changed bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.first = leader
-	p.away = map[hraft.ServerID]bool{}
+	p.away = map[state.PeerID]bool{}
 	items := make([]*vera.Item, 0, len(p.servers))
 	for _, s := range p.servers {
 		item := p.item(s, leader)
@@ -177,18 +183,16 @@ func (p *peers) item(s hraft.Server, leader hraft.ServerID) *vera.Item {
 	case s.Suffrage != hraft.Voter:
 		data.Role = "observer"
 	}
-	c, err := parseCard(s.Address)
+	c := p.cards[s.ID]
 	if s.ID == p.self {
-		c, err = p.card, nil
+		c = p.card
 	}
-	if err == nil {
-		data.Client = c.client
-		if c.address != "" {
-			data.Peer = cardScheme + c.address
-		}
+	data.Client = c.client
+	if c.address != "" {
+		data.Peer = cardScheme + c.address
 	}
-	if data.Gone = err == nil && p.gone(c.peer); data.Gone {
-		p.away[s.ID] = true
+	if data.Gone = p.gone(c.peer); data.Gone {
+		p.away[c.peer] = true
 	}
 	raw, err := json.Marshal(data)
 	if err != nil {
