@@ -107,7 +107,7 @@ func (c *Cluster) file(name string) string { return filepath.Join(c.dir, name) }
 
 // newPeer makes a peer that knows its addresses, and nobody else's.
 func (c *Cluster) newPeer(i int) *Peer {
-	p := &Peer{Name: fmt.Sprintf("p%d", i), index: i, c: c, Dir: c.file(fmt.Sprintf("p%d", i)), log: &journal{}}
+	p := &Peer{Name: fmt.Sprintf("p%d", i), index: i, c: c, Dir: c.file(fmt.Sprintf("p%d", i)), log: &Journal{}}
 	if c.net != nil {
 		ip := c.net.address(i)
 		p.Client, p.Peer, p.Admin = ip+":8372", ip+":8373", ip+":8374"

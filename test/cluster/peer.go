@@ -21,7 +21,7 @@ type Peer struct {
 	index   int
 	c       *Cluster
 	flags   []string
-	log     *journal
+	log     *Journal
 	cmd     *exec.Cmd
 	exited  chan struct{} // closed when cmd is over
 	failed  error         // of cmd, once exited is closed
@@ -37,7 +37,7 @@ func build(flags ...string) func() (string, error) {
 }
 
 // Build builds the binary with flags of go build, in a folder that outlives the
-// test; RemoveBuilds deletes it.
+// test; Main deletes it.
 func Build(flags ...string) (string, error) {
 	dir, err := os.MkdirTemp("", fmt.Sprintf("vera-build-%d-", os.Getpid()))
 	if err != nil {
@@ -51,8 +51,8 @@ func Build(flags ...string) (string, error) {
 	return bin, nil
 }
 
-// RemoveBuilds deletes what this process built. TestMain calls it last.
-func RemoveBuilds() {
+// removeBuilds deletes what this process built.
+func removeBuilds() {
 	old, _ := filepath.Glob(filepath.Join(os.TempDir(), fmt.Sprintf("vera-build-%d-*", os.Getpid())))
 	for _, dir := range old {
 		_ = os.RemoveAll(dir) // a leftover in the temporary folder hurts nobody
@@ -231,34 +231,34 @@ func (p *Peer) finish() {
 	}
 }
 
-// journal keeps what a peer's processes write to stderr.
-type journal struct {
+// Journal keeps what processes write, for reading while they run.
+type Journal struct {
 	mu   sync.Mutex
 	text bytes.Buffer
 }
 
 // Write keeps p.
-func (j *journal) Write(p []byte) (int, error) {
+func (j *Journal) Write(p []byte) (int, error) {
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	return j.text.Write(p)
 }
 
 // String returns all of it.
-func (j *journal) String() string {
+func (j *Journal) String() string {
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	return j.text.String()
 }
 
 // tail returns the last lines, for a person who looks for what went wrong.
-func (j *journal) tail(lines int) string {
+func (j *Journal) tail(lines int) string {
 	all := strings.SplitAfter(j.String(), "\n")
 	return strings.Join(all[max(0, len(all)-lines):], "")
 }
 
 // alarm returns the first line that no peer may ever write.
-func (j *journal) alarm() string {
+func (j *Journal) alarm() string {
 	for line := range strings.Lines(j.String()) {
 		for _, word := range []string{"DATA RACE", "panic: ", "fatal error: ", "goroutine 1 ["} {
 			if strings.Contains(line, word) {

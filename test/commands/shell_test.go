@@ -1,7 +1,6 @@
 package commands
 
 import (
-	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -10,7 +9,6 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
-	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -25,30 +23,10 @@ func calm(more ...string) cluster.Options {
 	return cluster.Options{Flags: append(more, "--raft-heartbeat", "2s", "--raft-election", "2s", "--raft-lease", "1500ms")}
 }
 
-// screen keeps what a command printed, for reading while it runs.
-type screen struct {
-	mu   sync.Mutex
-	text bytes.Buffer
-}
-
-// Write keeps p.
-func (s *screen) Write(p []byte) (int, error) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.text.Write(p)
-}
-
-// String returns all of it.
-func (s *screen) String() string {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.text.String()
-}
-
 // background is a command that runs.
 type background struct {
 	*exec.Cmd
-	out, err *screen
+	out, err *cluster.Journal
 	exited   chan struct{}
 	failed   error // once exited is closed
 }
@@ -56,7 +34,7 @@ type background struct {
 // start starts a command, which ends with the test.
 func start(t *testing.T, name string, args ...string) *background {
 	t.Helper()
-	b := &background{Cmd: exec.Command(name, args...), out: &screen{}, err: &screen{}, exited: make(chan struct{})}
+	b := &background{Cmd: exec.Command(name, args...), out: &cluster.Journal{}, err: &cluster.Journal{}, exited: make(chan struct{})}
 	b.Stdout, b.Stderr = b.out, b.err
 	b.Env = append(os.Environ(), "GORACE=halt_on_error=1 exitcode=66")
 	b.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
