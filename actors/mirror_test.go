@@ -92,7 +92,6 @@ type mirror struct {
 	known   map[uint64]string
 	index   uint64
 	told    int // notifications
-	skipped int // states that were merged away
 }
 
 func newMirror(h *history, limit int) *mirror { return &mirror{history: h, limit: limit} }

@@ -226,9 +226,8 @@ func TestJoinThatIsRefusedChangesNothing(t *testing.T) {
 
 func TestFormedPeersFormNoSecondCluster(t *testing.T) {
 	play(t, func(t *testing.T, p *party) {
-		a := p.open(p.options("a"))
-		b := p.open(p.options("b", "a"))
-		cluster := a.Cluster()
+		cluster := p.open(p.options("a")).Cluster()
+		p.open(p.options("b", "a"))
 		for _, name := range []string{"a", "b"} { // restarted as if they were new
 			p.eventually(2*time.Second, "two votes", func() bool { return len(listed(p.peers["a"])) == 2 })
 			p.close(name)
@@ -236,7 +235,8 @@ func TestFormedPeersFormNoSecondCluster(t *testing.T) {
 			o.Expect = 2
 			p.open(o)
 		}
-		if a, b = p.peers["a"], p.peers["b"]; a.Cluster() != cluster || b.Cluster() != cluster {
+		a, b := p.peers["a"], p.peers["b"]
+		if a.Cluster() != cluster || b.Cluster() != cluster {
 			t.Errorf("there was cluster %s, and now there are %s and %s", cluster, a.Cluster(), b.Cluster())
 		}
 		// New ones that expect each other find it, and join.

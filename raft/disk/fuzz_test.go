@@ -12,7 +12,7 @@ import (
 // FuzzScan changes a segment: what the scan then accepts is a beginning of what was stored, and behind it there is
 // nothing, or it says that something was torn.
 func FuzzScan(f *testing.F) {
-	path, _, whole := sample(f, memory(f))
+	path, _, _ := sample(f, memory(f))
 	whole, err := os.ReadFile(path)
 	must(f, err)
 	h, err := parseHeader(whole)

@@ -76,7 +76,8 @@ func cpu() float64 {
 // encoded before, in rounds, and the machine begins anew with each round.
 func BenchmarkPush(b *testing.B) {
 	const sessions, lists, round = 1_000, 1_000, 100_000
-	p, lives := benchSessions(sessions)
+	var p *benchPeer
+	var lives []uint64
 	entries, left := [][]byte{}, 0
 	used, begun := 0.0, cpu()
 	b.ReportAllocs()

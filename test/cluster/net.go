@@ -66,7 +66,6 @@ func (w *network) bridge() string       { return fmt.Sprintf("vera-br%d", w.numb
 func (w *network) space(i int) string   { return fmt.Sprintf("vera-%d-%d", w.number, i) }
 func (w *network) link(i int) string    { return fmt.Sprintf("vera%d-%d", w.number, i) }
 func (w *network) address(i int) string { return fmt.Sprintf("10.83.%d.%d", w.number, i+1) }
-func (w *network) within(i int) string  { return "ip netns exec " + w.space(i) + " " }
 func (w *network) must(f string, a ...any) {
 	w.t.Helper()
 	if err := w.try(f, a...); err != nil {

@@ -190,21 +190,6 @@ func (p *Peer) Restart() {
 	p.c.Await(p.Name+" to be ready", p.Ready)
 }
 
-// SetFlags replaces a flag's value for the next process, or adds it.
-func (p *Peer) SetFlags(pairs ...string) {
-	for i := 0; i+1 < len(pairs); i += 2 {
-		found := false
-		for j := range p.flags {
-			if p.flags[j] == pairs[i] {
-				p.flags[j+1], found = pairs[i+1], true
-			}
-		}
-		if !found {
-			p.flags = append(p.flags, pairs[i], pairs[i+1])
-		}
-	}
-}
-
 // Log is all that its processes wrote.
 func (p *Peer) Log() string { return p.log.String() }
 

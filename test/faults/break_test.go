@@ -1,7 +1,6 @@
 package faults
 
 import (
-	"fmt"
 	"math/rand/v2"
 	"strings"
 	"testing"
@@ -95,5 +94,5 @@ func breakThings(t *testing.T, c *cluster.Cluster, rng *rand.Rand, all []fault, 
 		f.do(t, c, rng)
 		someTime(rng, 500*time.Millisecond)
 	}
-	return fmt.Sprint(strings.Join(told, ", "))
+	return strings.Join(told, ", ")
 }

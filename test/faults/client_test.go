@@ -28,7 +28,6 @@ type mover struct {
 	tcp    *wire
 	o      client.Options
 	cookie string
-	id     string // of its session, since it was asked last
 	moves  int
 }
 

@@ -91,9 +91,7 @@ func (w *world) run(steps int, complete bool) *History {
 	}
 	w.finish()
 	if complete {
-		for _, c := range w.log {
-			w.r.h.Log = append(w.r.h.Log, c)
-		}
+		w.r.h.Log = append(w.r.h.Log, w.log...)
 	}
 	return w.r.History(complete)
 }
