@@ -42,7 +42,11 @@ func TestPeerThatIsCutOffKnowsIt(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			c := newCluster(t, "a", "b", "c")
 			defer c.close()
-			advance(3 * time.Second)
+			// Not while a mark is on its way, as at every half second. Whom it has not
+			// reached gets no vote of whom it has, and so the election may take up to
+			// 1.2 s, of which who lives has to tell; see TestFailoverSuspendsNobody. With
+			// equal logs the second to miss the leader, after 0.6 s at most, is elected.
+			advance(3*time.Second + 100*time.Millisecond)
 			away := c.leader(c.names...)
 			if !leads {
 				away = c.others(away)[0]
@@ -80,16 +84,17 @@ func TestPeerThatIsCutOffKnowsIt(t *testing.T) {
 }
 
 // TestFailoverSuspendsNobody: whoever lives has another leader before its
-// clients need to know, unless the votes were split: then that takes longer than
-// what a pulse leaves of Options.Suspect.
+// clients need to know, unless the votes were split, or the first to miss the
+// leader has more of the log than the second: then that takes longer than what a
+// pulse leaves of Options.Suspect.
 func TestFailoverSuspendsNobody(t *testing.T) {
 	const runs, enough = 10, 900 * time.Millisecond
 	split := 0
-	for range runs {
+	for run := range runs {
 		synctest.Test(t, func(t *testing.T) {
 			c := newCluster(t, "a", "b", "c")
 			defer c.close()
-			advance(3 * time.Second)
+			advance(3*time.Second + time.Duration(run)*50*time.Millisecond) // at any point of a pulse
 			old := c.leader(c.names...)
 			c.crash(old)
 			crashed, led := time.Now(), time.Duration(0)
