@@ -54,7 +54,8 @@
 //     loaded here, and what a stalled process did not see is not counted.
 //     Only a leader proposes an expiry, after an entry of its term, proposed
 //     when the grace had run out, was applied. The same holds for declaring a
-//     peer gone, whose silence is counted from the first own mark of the term.
+//     peer gone: of its silence only that counts in which marks could pass, and
+//     in the term of who declares it they have passed for a pulse.
 //  8. Linearizable means that an own mark, handed over after the question, was
 //     applied. hashicorp/raft's VerifyLeader is not used. No two marks of an
 //     incarnation have the same number, so a mark proves no more than that it

@@ -107,7 +107,7 @@ func (f *fsm) applyMark(l *hraft.Log) {
 		return
 	}
 	f.others = append(f.others, m)
-	f.silences.heard(m.peer, m.incarnation)
+	f.silences.heard(m.peer, m.incarnation, l.Term)
 }
 
 func (f *fsm) applyBatch(l *hraft.Log) {
@@ -120,7 +120,7 @@ func (f *fsm) applyBatch(l *hraft.Log) {
 		f.own.outputs = append(f.own.outputs, out)
 	case !out.Skipped && out.Peer != f.speaker:
 		f.speaker = out.Peer
-		f.silences.heard(out.Peer, out.Incarnation)
+		f.silences.heard(out.Peer, out.Incarnation, l.Term)
 		if out.First == 1 {
 			f.silences.rose(out.Peer)
 		}
@@ -187,6 +187,7 @@ func (f *fsm) Restore(snapshot io.ReadCloser) error {
 	f.peers.build(index)
 	f.fellows.restart(point{index, f.machine.Hash()})
 	f.graces.load(f.machine.Doubts())
+	f.silences.restart()
 	finished := f.proposer.covered(f.machine.Peer(f.proposer.peer))
 	f.feed.restart(index)
 	tell(finished)

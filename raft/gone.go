@@ -13,11 +13,21 @@ import (
 // barrier in its term that it leads before it declares anybody gone. A peer
 // that was only cut off sees it in the log and comes up anew; see rise.
 //
-// A new leader cannot know what came while nobody led: so silence is counted
-// from the first own mark of its term, by patience.
+// Every peer counts the silence of the others, leading or not, so that leaders
+// that change often still find who is gone. Only time counts in which a mark
+// could pass: what lies between two entries of one term, of whatever peers, that
+// were applied here, and no more than a pulse of it. So nothing counts while
+// nobody leads, or the leader has no majority, or this peer is cut off or (by
+// patience) stands still. And a leader waits until its own marks have passed
+// for a pulse in its term: whoever lives hands over a mark as soon as it hears
+// of a leader, so it had its chance to speak.
+//
+// With terms of length T at least T - pulse counts of each: who is silent is
+// declared gone within T * (1 + after/(T - pulse)), and a step.
 type silences struct {
 	self    state.PeerID
 	after   time.Duration                                  // of silence
+	pulse   time.Duration                                  // from one mark of a peer to the next
 	grace   time.Duration                                  // for the sessions of who is gone
 	leads   func(term uint64) bool                         // this peer leads, and has since that term began
 	barrier func(done func(index, term uint64, err error)) // a point in the log behind everything before
@@ -30,22 +40,25 @@ type silences struct {
 	mu      sync.Mutex
 	clock   patience
 	leading bool
-	term    uint64        // in which own marks pass
-	since   time.Duration // when the first did; as all here, on the patient clock
+	term    uint64        // of the last entry of any peer
+	last    time.Duration // when that was applied, on the patient clock
+	chance  time.Duration // how long marks could pass, up to last
+	own     uint64        // the term of the last own mark
+	since   time.Duration // when the first own mark of that term was applied, on the patient clock
 	voices  map[state.PeerID]*voice
-	proof   proof
+	proof   proof // upTo is a chance
 }
 
 // voice is when a peer was heard.
 type voice struct {
 	incarnation uint64
-	at          time.Duration
-	next        time.Duration // before that it is not declared gone again
+	at          time.Duration // the chance there had been
+	next        time.Duration // on the patient clock: before that it is not declared gone again
 }
 
-func newSilences(self state.PeerID, after, grace time.Duration) *silences {
+func newSilences(self state.PeerID, after, pulse, grace time.Duration) *silences {
 	return &silences{
-		self: self, after: after, grace: grace,
+		self: self, after: after, pulse: pulse, grace: grace,
 		member: func(state.PeerID) bool { return true },
 		risen:  func(state.PeerID) {},
 		wake:   make(chan struct{}, 1),
@@ -73,28 +86,49 @@ func (s *silences) lead(leads bool) {
 func (s *silences) passed(term uint64) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.term != term {
-		s.term, s.since = term, s.now()
-		clear(s.voices) // nothing before counts
+	s.pass(term)
+	if s.own != term {
+		s.own, s.since = term, s.last
 		s.poke()
 	}
 }
 
-// heard says that something of a peer was applied.
-func (s *silences) heard(id state.PeerID, incarnation uint64) {
+// heard says that something of a peer was applied, in a term.
+func (s *silences) heard(id state.PeerID, incarnation, term uint64) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if !s.leading {
-		return
-	}
+	s.pass(term)
 	v := s.voices[id]
 	if v == nil {
 		v = &voice{}
 		s.voices[id] = v
 	}
 	if incarnation >= v.incarnation {
-		v.incarnation, v.at = incarnation, s.now()
+		v.incarnation, v.at = incarnation, s.chance
 	}
+}
+
+// pass notes that something of a term was applied now.
+func (s *silences) pass(term uint64) {
+	now := s.now()
+	if s.term == term {
+		s.chance = s.chances(now)
+	}
+	s.term, s.last = term, now
+}
+
+// chances is for how long, up to now, marks could pass if they still can.
+func (s *silences) chances(now time.Duration) time.Duration {
+	return s.chance + min(now-s.last, s.pulse+graceSlack)
+}
+
+// restart has all be silent from now on: what they said before is in the state
+// that was loaded, and is not known.
+func (s *silences) restart() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.term = 0
+	clear(s.voices)
 }
 
 // rose says that a peer took up a new incarnation.
@@ -129,28 +163,31 @@ func (s *silences) run(stop <-chan struct{}) {
 	}
 }
 
-// look does what is due and returns when to look again.
+// look does what is due and returns when to look again. Who does not lead looks
+// too, so that its clock sees when it stands still.
 func (s *silences) look() time.Duration {
 	s.mu.Lock()
+	now := s.now()
+	silent := s.listen()
 	if !s.leading {
 		s.proof = proof{}
 		s.mu.Unlock()
-		return graceIdle
+		return graceStep
 	}
-	now := s.now()
 	var gone []state.Command
 	if s.proof.given {
-		if s.leads(s.proof.term) {
-			gone = s.gone(s.proof.upTo)
+		if s.leads(s.proof.term) && s.own == s.proof.term {
+			gone = s.gone(silent, now, s.proof.upTo)
 		}
 		for _, c := range gone {
 			s.voices[c.Peer].next = now + graceAgain
 		}
 		s.proof = proof{}
 	}
-	ask := !s.proof.asked && s.leads(s.term) && len(s.gone(now)) > 0
+	upTo := s.chances(now)
+	ask := !s.proof.asked && s.leads(s.own) && len(s.gone(silent, now, upTo)) > 0
 	if ask {
-		s.proof = proof{asked: true, upTo: now}
+		s.proof = proof{asked: true, upTo: upTo}
 	}
 	s.mu.Unlock()
 	if len(gone) > 0 {
@@ -171,23 +208,31 @@ func (s *silences) proved(_, term uint64, err error) {
 	s.poke()
 }
 
-// gone declares those gone that were silent for too long at a moment, and have
-// been since.
-func (s *silences) gone(now time.Duration) (all []state.Command) {
+// listen returns the others that are not gone. Of whom nothing was heard in its
+// incarnation, it is silent from now on.
+func (s *silences) listen() (silent []state.Peer) {
 	for _, p := range s.peers() {
 		if p.Gone || p.Peer == s.self {
 			continue
 		}
+		if v := s.voices[p.Peer]; v == nil {
+			s.voices[p.Peer] = &voice{incarnation: p.Incarnation, at: s.chance}
+		} else if v.incarnation < p.Incarnation {
+			v.incarnation, v.at = p.Incarnation, s.chance
+		}
+		silent = append(silent, p)
+	}
+	return silent
+}
+
+// gone declares those gone that had been silent for too long at a moment, by
+// the chances up to it, and have been since.
+func (s *silences) gone(silent []state.Peer, now, upTo time.Duration) (all []state.Command) {
+	settled := now-s.since >= s.pulse
+	for _, p := range silent {
 		v := s.voices[p.Peer]
-		if v == nil {
-			v = &voice{}
-			s.voices[p.Peer] = v
-		}
-		last := s.since
-		if v.incarnation == p.Incarnation {
-			last = max(last, v.at)
-		}
-		if now >= v.next && (now-last >= s.after || !s.member(p.Peer)) {
+		long := settled && upTo-v.at >= s.after
+		if now >= v.next && (long || !s.member(p.Peer)) {
 			all = append(all, state.Command{Kind: state.PeerGone, Peer: p.Peer, Incarnation: p.Incarnation, Grace: s.grace})
 		}
 	}

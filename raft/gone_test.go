@@ -21,7 +21,7 @@ type ear struct {
 
 // newEar leads in term 3 and is peer 1 of three.
 func newEar() *ear {
-	e := &ear{silences: newSilences(1, 2*time.Second, 10*time.Second), leads: 3, out: map[state.PeerID]bool{}}
+	e := &ear{silences: newSilences(1, 2*time.Second, 500*time.Millisecond, 10*time.Second), leads: 3, out: map[state.PeerID]bool{}}
 	e.silences.leads = func(term uint64) bool { return e.leads != 0 && term == e.leads }
 	e.barrier = func(done func(uint64, uint64, error)) { e.asked = append(e.asked, done) }
 	e.expire = func(c []state.Command) { e.proposed = append(e.proposed, c...) }
@@ -33,12 +33,15 @@ func newEar() *ear {
 }
 
 // after lets time go on in steps that are looked at, as run does. Who speaks is
-// heard each time.
+// heard each time, and own marks go on passing once one has.
 func (e *ear) after(d time.Duration, speak ...state.Peer) {
 	for end := time.Now().Add(d); time.Now().Before(end); {
 		advance(min(e.look(), time.Until(end)))
+		if e.own != 0 {
+			e.passed(e.own)
+		}
 		for _, p := range speak {
-			e.heard(p.Peer, p.Incarnation)
+			e.heard(p.Peer, p.Incarnation, e.term)
 		}
 	}
 	e.look()
@@ -61,7 +64,7 @@ func TestSilentPeerIsDeclaredGoneOnceTheLeaderIsProved(t *testing.T) {
 			t.Fatal("silence counts though no own mark passed in the term")
 		}
 		e.passed(2)
-		e.after(time.Minute)
+		e.after(time.Minute, e.known...)
 		if len(e.asked) != 0 {
 			t.Fatal("silence counts by a mark of another term")
 		}
@@ -98,15 +101,15 @@ func TestSilentPeerIsDeclaredGoneOnceTheLeaderIsProved(t *testing.T) {
 
 func TestNobodyIsDeclaredGoneWithoutReason(t *testing.T) {
 	for name, change := range map[string]func(e *ear){
-		"it spoke before the proof": func(e *ear) { e.heard(2, 4); e.heard(3, 5); e.prove(3, nil) },
+		"it spoke before the proof": func(e *ear) { e.heard(2, 4, 3); e.heard(3, 5, 3); e.prove(3, nil) },
 		"deposed before the proof":  func(e *ear) { e.leads = 0; e.prove(3, nil) },
 		"elected again meanwhile":   func(e *ear) { e.leads = 4; e.prove(3, nil) },
 		"the barrier failed":        func(e *ear) { e.prove(0, errLate(vera.AppliedNo)) },
 		"it ceased to lead":         func(e *ear) { e.lead(false); e.prove(3, nil) },
 		"another incarnation began": func(e *ear) {
 			e.known[1].Incarnation, e.known[2].Incarnation = 5, 6
-			e.heard(2, 5)
-			e.heard(3, 6)
+			e.heard(2, 5, 3)
+			e.heard(3, 6, 3)
 			e.prove(3, nil)
 		},
 	} {
@@ -164,7 +167,7 @@ func TestRemovedPeerIsDeclaredGoneAtOnce(t *testing.T) {
 		if len(e.asked) != 1 {
 			t.Fatal("it is waited for")
 		}
-		e.heard(2, 4) // what it handed over before its removal
+		e.heard(2, 4, 3) // what it handed over before its removal
 		e.prove(3, nil)
 		if len(e.proposed) != 1 || e.proposed[0].Peer != 2 || e.proposed[0].Incarnation != 4 {
 			t.Errorf("proposed %+v", e.proposed)

@@ -42,7 +42,9 @@ type handOver struct {
 	mu     sync.Mutex
 	stream net.Conn // to whom entries went last; nil: there is none
 	to     hraft.ServerAddress
-	frame  []byte // enter's own
+	called hraft.ServerAddress // whom enter opens a stream to; "": nobody
+	hangUp context.CancelFunc  // ends that
+	frame  []byte              // enter's own
 }
 
 // enter hands over entries, in order. An error says that some may not have got
@@ -106,15 +108,43 @@ func (h *handOver) open(to hraft.ServerAddress) (net.Conn, error) {
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), handOverWithin)
 	defer cancel()
+	h.mu.Lock()
+	h.called, h.hangUp = to, cancel
+	h.mu.Unlock()
 	stream, err = h.network.dial(ctx, at, streamHandOver)
+	h.mu.Lock()
+	h.called, h.hangUp = "", nil
+	if err == nil {
+		h.stream, h.to = stream, to
+	}
+	h.mu.Unlock()
 	if err != nil {
 		return nil, err
 	}
-	h.mu.Lock()
-	h.stream, h.to = stream, to
-	h.mu.Unlock()
 	go h.await(stream)
 	return stream, nil
+}
+
+// moved lets go of whoever was the leader when there is another, so that an
+// enter that waits for it waits no longer: a peer that lives must be heard soon
+// in each term; see silences.
+func (h *handOver) moved() {
+	if h.network == nil {
+		return
+	}
+	to := h.leader()
+	h.mu.Lock()
+	stream := h.stream
+	if h.to == to {
+		stream = nil
+	}
+	if to != "" && h.called != "" && h.called != to {
+		h.hangUp()
+	}
+	h.mu.Unlock()
+	if to != "" && stream != nil {
+		h.shut(stream)
+	}
 }
 
 // await waits for the end of a stream, since nothing else comes back on it.

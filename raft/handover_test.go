@@ -66,6 +66,42 @@ func TestHandedOverArrivesInOrder(t *testing.T) {
 	})
 }
 
+// Who waits for a leader that cannot be reached goes to the next one as soon as
+// it hears of it.
+func TestHandOverToTheLeaderBeforeIsGivenUp(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRelay()
+		defer r.end()
+		m, to := r.network.(*memoryNetwork).memory, "c"
+		m.Partition("a", "c")
+		r.leader = func() hraft.ServerAddress { return hraft.ServerAddress(m.card(to, 1).String()) }
+		entered := make(chan error, 1)
+		began := time.Now()
+		go func() { entered <- r.enter([][]byte{[]byte("one")}) }()
+		synctest.Wait()
+		r.moved()
+		synctest.Wait()
+		if len(entered) > 0 {
+			t.Fatal("given up though the leader is the same")
+		}
+		to = "b"
+		r.moved()
+		if err := <-entered; err == nil || time.Since(began) > 0 {
+			t.Errorf("%v after %v", err, time.Since(began))
+		}
+		if err := r.enter([][]byte{[]byte("one")}); err != nil {
+			t.Fatal(err)
+		}
+		<-r.got
+		stream := r.stream
+		to = "c"
+		r.moved()
+		if _, err := stream.Write([]byte{1}); err == nil || r.lost.Load() > 0 {
+			t.Errorf("the stream to the leader before is open; lost %d times", r.lost.Load())
+		}
+	})
+}
+
 // Who ceases to lead closes the stream, and the one that handed over is told.
 func TestDeposedLeaderSendsEntriesBack(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

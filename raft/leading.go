@@ -56,6 +56,7 @@ func (r *Raft) route(routed *reign) {
 	if now != *routed {
 		r.tellOf(now)
 		*routed = now
+		r.handOver.moved()
 		r.proposer.route(now.leader != "")
 	}
 }

@@ -237,7 +237,7 @@ func (r *Raft) wire() {
 		s := r.machine.Session(d.session)
 		return s != nil && s.Life() == d.life && s.Since() == d.since
 	}
-	r.silences = newSilences(d.id, o.Gone, o.FailoverGrace)
+	r.silences = newSilences(d.id, o.Gone, o.Pulse, o.FailoverGrace)
 	r.silences.leads, r.silences.barrier = r.graces.leads, r.graces.barrier
 	r.silences.expire, r.silences.risen = r.declare, r.tellOfRisen
 	r.silences.peers = r.machine.Peers

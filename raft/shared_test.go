@@ -57,7 +57,7 @@ func newFSM(p *proposer) *fsm {
 	f := &fsm{
 		machine: state.New(), proposer: p, graces: newGraces(), feed: newFeed(100, 1<<20), waiters: newWaiters(),
 		peers: newPeers("a-1", card{}), metrics: newMetrics(nil), ready: make(chan struct{}),
-		silences: newSilences(p.peer, time.Second, time.Second), fellows: newFellows(p.peer, zerolog.Nop()),
+		silences: newSilences(p.peer, time.Second, 500*time.Millisecond, time.Second), fellows: newFellows(p.peer, zerolog.Nop()),
 	}
 	p.reached = f.fellows.hashes.reached
 	close(f.ready)
