@@ -25,7 +25,7 @@ const crashPath vera.Path = "/data/crash"
 func victim(dir string) {
 	r, err := Open(context.Background(), Options{
 		Dir: dir, Name: "a", FailoverGrace: time.Hour, Logger: zerolog.New(os.Stderr),
-		SnapshotEntries: 200, SnapshotInterval: 20 * time.Millisecond, TrailingEntries: 100,
+		SnapshotEntries: 200, SnapshotInterval: 20 * time.Millisecond, trailing: 100,
 	})
 	if err != nil {
 		fmt.Println("error:", err)

@@ -78,6 +78,7 @@ func newCrowd(t *testing.T, seed uint64) *crowd {
 
 func (c *crowd) open(name string) *Raft {
 	o := Options{Name: name, Memory: c.Memory, Secret: secret, Join: c.joins[name], Expect: c.expect, Logger: zerolog.Nop()}
+	o.complete()
 	if err := o.check(); err != nil {
 		c.t.Error(err)
 	}

@@ -61,7 +61,7 @@ func elsewhere(r *Raft) bool {
 // the proposer, whose push is in that state, without its answer.
 func TestStateIsInstalledWhileThePeerRuns(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		c := newClusterWith(t, func(o *Options) { o.TrailingEntries, o.Timeout, o.Gone = 5, time.Minute, time.Minute }, "a", "b", "c")
+		c := newClusterWith(t, func(o *Options) { o.trailing, o.Timeout, o.Gone = 5, time.Minute, time.Minute }, "a", "b", "c")
 		defer c.close()
 		leader, r, told := behind(t, c)
 		position := r.Feed().Index()

@@ -3,6 +3,7 @@ package raft
 import (
 	"context"
 	"io"
+	"strings"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
@@ -34,7 +35,7 @@ func installs(t *testing.T, trailing uint64, again bool) (sent int64, caughtUp b
 	synctest.Test(t, func(t *testing.T) {
 		var count atomic.Int64
 		c := newClusterWith(t, func(o *Options) {
-			o.TrailingEntries = trailing
+			o.trailing = trailing
 			o.wrap = func(tr *transport) hraft.Transport { return installing{tr, &count} }
 		}, "a", "b", "c")
 		defer c.close()
@@ -85,12 +86,25 @@ func installs(t *testing.T, trailing uint64, again bool) (sent int64, caughtUp b
 // one snapshot after another (issue 697): so at most two batches are ever
 // without an answer, and far more stays behind a snapshot.
 func TestNoSnapshotIsSentAgainAndAgain(t *testing.T) {
-	for _, again := range []bool{false, true} {
-		if sent, caughtUp := installs(t, 64<<10, again); sent > 1 || !caughtUp {
-			t.Errorf("restarted %v: %d snapshots were sent, caught up: %v", again, sent, caughtUp)
+	for _, trailing := range []uint64{minTrailing, 64 << 10} {
+		for _, again := range []bool{false, true} {
+			if sent, caughtUp := installs(t, trailing, again); sent > 1 || !caughtUp {
+				t.Errorf("%d trail, restarted %v: %d snapshots were sent, caught up: %v", trailing, again, sent, caughtUp)
+			}
 		}
 	}
 	if sent, caughtUp := installs(t, 1, true); sent < 10 || caughtUp {
 		t.Errorf("with a short log %d snapshots were sent, caught up: %v: this test finds nothing", sent, caughtUp)
+	}
+}
+
+func TestLessThanWhatIsUnderWayMayNotTrail(t *testing.T) {
+	o := quick(t, t.TempDir())
+	o.TrailingEntries = minTrailing - 1
+	r, err := Open(t.Context(), o)
+	if err == nil {
+		t.Error(r.Close())
+	} else if !strings.Contains(err.Error(), "TrailingEntries") || !strings.Contains(err.Error(), "2048") {
+		t.Error(err)
 	}
 }

@@ -56,7 +56,9 @@ type Options struct {
 	SnapshotEntries  uint64
 	SnapshotInterval time.Duration
 	// TrailingEntries stay in the log behind a snapshot, so that a peer that
-	// was away for a while needs no snapshot; 0: 65,536.
+	// was away for a while needs no snapshot; 2,048 or more, 0: 65,536. A leader
+	// that was cut off and wrote more than that alone would be sent one snapshot
+	// after another when it comes back.
 	TrailingEntries uint64
 
 	// Heartbeat and Election are hashicorp/raft's timeouts, Lease how long a
@@ -73,8 +75,9 @@ type Options struct {
 	// instead of Dir and PeerListener: for tests.
 	Memory *Memory
 
-	memory *memory                          // tests keep log and snapshots in memory
-	wrap   func(*transport) hraft.Transport // tests put something between hashicorp/raft and its transport
+	memory   *memory                          // tests keep log and snapshots in memory
+	wrap     func(*transport) hraft.Transport // tests put something between hashicorp/raft and its transport
+	trailing uint64                           // tests keep less than TrailingEntries may be; 0: that many
 }
 
 // memory is what a peer in a test keeps its log in.
@@ -100,6 +103,7 @@ func (o *Options) complete() {
 	o.SnapshotEntries = or(o.SnapshotEntries, 100_000)
 	o.SnapshotInterval = or(o.SnapshotInterval, 15*time.Second)
 	o.TrailingEntries = or(o.TrailingEntries, 64<<10)
+	o.trailing = or(o.trailing, o.TrailingEntries)
 	o.Heartbeat = or(o.Heartbeat, 300*time.Millisecond)
 	o.Election = or(o.Election, 300*time.Millisecond)
 	o.Lease = or(o.Lease, 250*time.Millisecond)
@@ -115,7 +119,10 @@ func (o *Options) complete() {
 	o.Fatal = func(err error) { once.Do(func() { fatal(err) }) }
 }
 
-const minSecret = 16 // bytes
+const (
+	minSecret   = 16                             // bytes
+	minTrailing = 2 * batchesOpen * batchEntries // what a peer that leads has under way, and as much of others
+)
 
 // check names everything that can't be, at once.
 func (o *Options) check() error {
@@ -128,6 +135,9 @@ func (o *Options) check() error {
 	}
 	if len(o.Secret) > 0 && len(o.Secret) < minSecret {
 		bad("Secret: the cluster's secret has %d bytes; it needs %d or more", len(o.Secret), minSecret)
+	}
+	if o.TrailingEntries < minTrailing {
+		bad("TrailingEntries: %d is less than %d, and so than what can be under way", o.TrailingEntries, minTrailing)
 	}
 	if o.Expect < 0 {
 		bad("Expect: %d peers can't be expected", o.Expect)
@@ -159,7 +169,7 @@ func (o *Options) config(id string, log hclog.Logger) *hraft.Config {
 	c.BatchApplyCh = true
 	c.SnapshotThreshold = o.SnapshotEntries
 	c.SnapshotInterval = o.SnapshotInterval
-	c.TrailingLogs = o.TrailingEntries
+	c.TrailingLogs = o.trailing
 	c.ShutdownOnRemove = false
 	c.NoLegacyTelemetry = true
 	c.RestoreCommittedLogs = false // it hangs, or loses the configuration
@@ -173,7 +183,7 @@ const headStart = 10 * time.Millisecond
 
 func (o *Options) reload() hraft.ReloadableConfig {
 	return hraft.ReloadableConfig{
-		TrailingLogs:      o.TrailingEntries,
+		TrailingLogs:      o.trailing,
 		SnapshotInterval:  o.SnapshotInterval,
 		SnapshotThreshold: o.SnapshotEntries,
 		HeartbeatTimeout:  o.Heartbeat,

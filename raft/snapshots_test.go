@@ -18,7 +18,7 @@ import (
 func snapshotted(t *testing.T) (o Options, snapshot string, hash uint64) {
 	t.Helper()
 	o = quick(t, filepath.Join(t.TempDir(), "data"))
-	o.TrailingEntries = 10
+	o.trailing = 10
 	r := open(t, o)
 	id, life := session(t, r, "one")
 	for n := range 100 {
