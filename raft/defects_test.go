@@ -269,8 +269,8 @@ func TestPeerThatWasAwayCatchesUpAtOnce(t *testing.T) {
 }
 
 // An append never has more bytes than a peer takes, however many entries
-// hashicorp/raft wants to send. Without fitting the follower had nothing when
-// the barrier gave up.
+// hashicorp/raft wants to send. Without fitting the follower has none of them,
+// also a minute later: the frame is too large each time.
 func TestLargeEntriesArriveInParts(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		c := newCluster(t, "a", "b", "c")
