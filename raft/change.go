@@ -57,7 +57,7 @@ func (r *Raft) Remove(ctx context.Context, name string) error {
 	return r.changeNamed(ctx, changeRemove, name)
 }
 
-// Promote gives a peer a vote that has none.
+// Promote gives a peer a vote, and refuses one that has a vote already.
 func (r *Raft) Promote(ctx context.Context, name string) error {
 	return r.changeNamed(ctx, changePromote, name)
 }
@@ -89,6 +89,9 @@ func (r *Raft) changeNamed(ctx context.Context, what, name string) error {
 	var names []string
 	for _, s := range servers {
 		if peerName(s.ID) == name {
+			if what == changePromote && s.Suffrage == hraft.Voter {
+				return &refusal{fmt.Sprintf("%s has a vote already", name)}
+			}
 			return r.change(ctx, change{What: what, ID: string(s.ID)})
 		}
 		names = append(names, peerName(s.ID))

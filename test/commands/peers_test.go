@@ -56,6 +56,7 @@ func TestPeersAreListedPromotedTransferredAndRemoved(t *testing.T) {
 	for _, row := range []struct{ args, word string }{
 		{"peers remove nobody", "nobody"},
 		{"peers promote nobody", "nobody"},
+		{"peers promote " + first.Name, first.Name + " has a vote already"},
 		{"peers transfer nobody", "nobody"},
 	} {
 		out, said, status := operate(t, c, first, strings.Fields(row.args)...)
