@@ -73,11 +73,12 @@ func saveCommand(s streams) *cobra.Command {
 	cmd := &cobra.Command{Use: "save FILE|-", Short: "save the state of the cluster, and check what was saved", Args: oneFile}
 	o := operatorFlags(cmd.Flags())
 	asJSON := cmd.Flags().Bool("json", false, "print JSON, also on a terminal")
+	force := cmd.Flags().Bool("force", false, "replace FILE if there is one")
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		if args[0] == "-" {
 			return o.download(cmd.Context(), s.out)
 		}
-		a, err := o.save(cmd.Context(), args[0])
+		a, err := o.save(cmd.Context(), args[0], *force)
 		if err != nil {
 			return err
 		}
@@ -86,8 +87,12 @@ func saveCommand(s streams) *cobra.Command {
 	return cmd
 }
 
-// save writes to a file, which has its name only when it is whole and good.
-func (o *operator) save(ctx context.Context, file string) (a raft.Archive, err error) {
+// save writes to a file, which has its name only when it is whole and good. One
+// that is there already is replaced, in one step, only by force.
+func (o *operator) save(ctx context.Context, file string, force bool) (a raft.Archive, err error) {
+	if err := vacant(file, force); err != nil {
+		return a, err
+	}
 	out, err := os.CreateTemp(filepath.Dir(file), filepath.Base(file)+".*")
 	if err != nil {
 		return a, err
@@ -103,12 +108,32 @@ func (o *operator) save(ctx context.Context, file string) (a raft.Archive, err e
 		err = out.Sync()
 	}
 	if err = errors.Join(err, out.Close()); err == nil {
+		err = vacant(file, force) // it took a while
+	}
+	if err == nil {
 		err = os.Rename(out.Name(), file)
 	}
 	if err != nil {
 		return a, errors.Join(err, os.Remove(out.Name()))
 	}
-	return a, nil
+	return a, syncFolder(filepath.Dir(file))
+}
+
+// vacant refuses a name that a file has, unless that may be replaced.
+func vacant(file string, force bool) error {
+	if _, err := os.Lstat(file); err == nil && !force {
+		return fmt.Errorf("%s exists, and is left as it is: give another name, or --force", file)
+	}
+	return nil // whatever else is wrong with it, who writes there is told
+}
+
+// syncFolder has the disk keep the names in a folder.
+func syncFolder(path string) error {
+	dir, err := os.Open(path)
+	if err != nil {
+		return err
+	}
+	return errors.Join(dir.Sync(), dir.Close())
 }
 
 // download copies the state of the cluster to out.

@@ -70,6 +70,46 @@ func TestASnapshotIsSavedCheckedAndRestored(t *testing.T) {
 	}
 }
 
+// A file that is there stays as it is, unless told otherwise, and nothing else
+// is left beside it.
+func TestASavedSnapshotIsReplacedOnlyByForce(t *testing.T) {
+	t.Parallel()
+	c := cluster.Start(t, 1, cluster.Options{})
+	p := c.Peers[0]
+	dir := t.TempDir()
+	name := filepath.Join(dir, "saved")
+	if err := os.WriteFile(name, []byte("precious"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	holds := func() string {
+		t.Helper()
+		all, err := os.ReadDir(dir)
+		if err != nil || len(all) != 1 {
+			t.Errorf("the folder holds %v: %v", all, err)
+		}
+		text, err := os.ReadFile(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return string(text)
+	}
+	out, said, status := operate(t, c, p, "snapshot", "save", name)
+	if status != 1 || out != "" || !strings.Contains(said, name+" exists") || !strings.Contains(said, "--force") || holds() != "precious" {
+		t.Errorf("%d %s%s", status, out, said)
+	}
+	// What breaks off replaces nothing, also by force.
+	if _, said, status := run(t, c.Binary(), "snapshot", "save", name, "--force", "--server", "http://"+p.Client); status != 1 || holds() != "precious" {
+		t.Errorf("from a client listener: %d %s", status, said)
+	}
+	must(t, c, p, "snapshot", "save", name, "--force")
+	if text := holds(); text == "precious" {
+		t.Error("it was not replaced")
+	}
+	if _, said, status := run(t, c.Binary(), "snapshot", "check", name); status != 0 {
+		t.Errorf("check: %s", said)
+	}
+}
+
 func TestADamagedSnapshotIsRefused(t *testing.T) {
 	t.Parallel()
 	c := cluster.Start(t, 1, cluster.Options{})
