@@ -60,6 +60,7 @@ type standing struct {
 	Since   uint64    `json:"since,omitempty"`   // index of the configuration with which it came to the cluster
 	Joining bool      `json:"joining,omitempty"` // it is of Cluster, and may have begun its log
 	Promise *promise  `json:"promise,omitempty"`
+	Founder bool      `json:"founder,omitempty"` // it asked for promises, once: who gave one knows it by its Raft id
 	Removed bool      `json:"removed,omitempty"` // from the cluster, for ever
 }
 
@@ -187,7 +188,8 @@ func (d *directory) release() error {
 
 func (d *directory) file(name string) string { return filepath.Join(d.path, name) }
 
-// load reads whose directory it is, or makes it that of a new peer.
+// load reads whose directory it is, or makes it that of a new peer. One that no
+// cluster knows may have another name: see rename.
 func (d *directory) load(name string, cluster ClusterID) error {
 	raw, err := d.read(identityFile)
 	if errors.Is(err, fs.ErrNotExist) {
@@ -205,8 +207,8 @@ func (d *directory) load(name string, cluster ClusterID) error {
 	if cluster != "" && d.Cluster != cluster {
 		return fmt.Errorf("it holds data of cluster %s, not of %s: give another --data-dir", d.Cluster, cluster)
 	}
-	if d.Name != name {
-		return fmt.Errorf("it holds data of the peer %q, not of %q: start with --name %s, or give another --data-dir", d.Name, name, d.Name)
+	if s := d.standing; d.Name != name && (s.Formed || s.Joining || s.Promise != nil || s.Founder) {
+		return d.misnamed(name)
 	}
 	if d.Formed {
 		if d.cookie, err = d.hex(cookieFile, cookieBytes); err != nil {
@@ -214,6 +216,23 @@ func (d *directory) load(name string, cluster ClusterID) error {
 		}
 	}
 	return d.loadKey()
+}
+
+func (d *directory) misnamed(name string) error {
+	return fmt.Errorf("it holds data of the peer %q, not of %q: start with --name %s, or give another --data-dir", d.Name, name, d.Name)
+}
+
+// rename gives the peer another name, if no cluster knows it yet: if load let
+// that pass, and its log is empty.
+func (d *directory) rename(name string, last uint64) error {
+	if d.Name == name {
+		return nil
+	}
+	if last > 0 {
+		return d.misnamed(name)
+	}
+	d.Name, d.RaftID = name, newRaftID(name)
+	return d.writeIdentity()
 }
 
 // loadKey reads the peer's key. An older directory has none, and a crash may
@@ -284,10 +303,12 @@ func newIdentity(name string, cluster ClusterID) identity {
 		Format:   format,
 		Peer:     strconv.FormatUint(id, 16),
 		Name:     name,
-		RaftID:   name + "-" + hex.EncodeToString(random(idBytes)),
+		RaftID:   newRaftID(name),
 		standing: standing{Cluster: cluster},
 	}
 }
+
+func newRaftID(name string) string { return name + "-" + hex.EncodeToString(random(idBytes)) }
 
 // now returns how the peer stands.
 func (d *directory) now() standing {

@@ -4,10 +4,12 @@ import (
 	"bytes"
 	"context"
 	"io/fs"
+	"net"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 )
 
 // refused opens a directory that must not be opened, and checks that the error
@@ -237,4 +239,72 @@ func firstSegment(t *testing.T, dir string) string {
 		t.Fatalf("no segment: %v", err)
 	}
 	return filepath.Join(dir, logDir, all[0].Name())
+}
+
+// A peer that no cluster ever knew takes another name, and keeps its key. Then
+// it keeps its name.
+func TestDirectoryThatNeverJoinedTakesAnotherName(t *testing.T) {
+	o := quick(t, filepath.Join(t.TempDir(), "data"))
+	fails := func() []byte {
+		t.Helper()
+		listener, err := net.Listen("tcp", "127.0.0.1:0")
+		if err != nil {
+			t.Fatal(err)
+		}
+		alone := o
+		alone.PeerListener, alone.Secret, alone.Join = listener, secret, []string{"127.0.0.1:1"}
+		ctx, cancel := context.WithTimeout(t.Context(), 300*time.Millisecond)
+		defer cancel()
+		if r, err := Open(ctx, alone); err == nil {
+			t.Fatal("it joined nobody: ", r.Close())
+		}
+		key, err := os.ReadFile(filepath.Join(o.Dir, keyFile))
+		if err != nil {
+			t.Fatal(err)
+		}
+		return key
+	}
+	key := fails()
+	o.Name = "b"
+	if again := fails(); !bytes.Equal(key, again) {
+		t.Error("it has another key")
+	}
+	o.Name = "c"
+	r := open(t, o)
+	if r.Name() != "c" || peerName(r.raftID()) != "c" || r.directory.Name != "c" {
+		t.Errorf("it is %s, %s, %s", r.Name(), r.raftID(), r.directory.Name)
+	}
+	if err := r.Close(); err != nil {
+		t.Fatal(err)
+	}
+	o.Name = "d"
+	refused(t, o, `peer "c", not of "d"`)
+	identity := filepath.Join(o.Dir, identityFile)
+	edit(t, identity, `"formed": true`, `"formed": false`) // as when it crashed while it formed its cluster
+	refused(t, o, `peer "c", not of "d"`)
+	o.Name = "c"
+	if err := open(t, o).Close(); err != nil {
+		t.Error(err)
+	}
+}
+
+// Whoever is promised to a founder waits for the one with its Raft id.
+func TestDirectoryOfAFounderKeepsItsName(t *testing.T) {
+	o := quick(t, filepath.Join(t.TempDir(), "data"))
+	d, err := o.openDirectory()
+	if err != nil {
+		t.Fatal(err)
+	}
+	r := &Raft{directory: d, peers: newPeers("a-1", card{})}
+	for _, to := range []*promise{r.newPromise(), nil} {
+		if err := r.swear(hello{Promise: d.now().Promise}, to); err != nil {
+			t.Fatal(err)
+		}
+		if err := d.release(); err != nil {
+			t.Fatal(err)
+		}
+		other := o
+		other.Name = "b"
+		refused(t, other, `peer "a", not of "b"`)
+	}
 }

@@ -199,6 +199,7 @@ func (r *Raft) swear(own hello, to *promise) error {
 		if (s.Promise == nil) != (own.Promise == nil) || s.Promise != nil && *s.Promise != *own.Promise {
 			return errPromised
 		}
+		s.Founder = s.Founder || to != nil
 		s.Promise = to
 		return nil
 	})

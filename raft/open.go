@@ -57,6 +57,13 @@ func (r *Raft) open(ctx context.Context) error {
 	if err := r.openStores(); err != nil {
 		return err
 	}
+	last, err := r.guard.LastIndex()
+	if err != nil {
+		return err
+	}
+	if err := r.directory.rename(r.options.Name, last); err != nil {
+		return err
+	}
 	if err := r.speak(); err != nil {
 		return err
 	}
