@@ -94,12 +94,7 @@ func (r *Raft) speak() error {
 	}
 	r.peers = newPeers(r.raftID(), own)
 	r.peers.gone = func(id state.PeerID) bool { return r.machine.Peer(id).Gone }
-	r.peers.changed = func() {
-		select {
-		case r.membership <- struct{}{}:
-		default:
-		}
-	}
+	r.peers.changed = func() { poke(r.membership) }
 	if !o.company() {
 		return nil
 	}

@@ -66,12 +66,7 @@ func newGraces() *graces {
 	}
 }
 
-func (g *graces) poke() {
-	select {
-	case g.wake <- struct{}{}:
-	default:
-	}
-}
+func (g *graces) poke() { poke(g.wake) }
 
 // lead says whether this peer leads.
 func (g *graces) lead(leads bool) {

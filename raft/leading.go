@@ -33,10 +33,7 @@ func (r *Raft) followLeadership() {
 // leaderChanged is called by hashicorp/raft, on its own goroutine.
 func (r *Raft) leaderChanged(o *hraft.Observation) bool {
 	if _, leader := o.Data.(hraft.LeaderObservation); leader {
-		select {
-		case r.changed <- struct{}{}:
-		default:
-		}
+		poke(r.changed)
 	}
 	return false // nothing else listens
 }

@@ -36,8 +36,8 @@ type proposer struct {
 	timeout time.Duration // from Propose or Barrier to the answer
 	largest int           // bytes of a command; a larger one is refused
 	grace   time.Duration // of those whose client was here before the incarnation began
-	// enter gives entries, in order, to whoever leads. It may wait, for a second
-	// at most; an error says that some may not have got there. Only run calls it.
+	// enter gives entries, in order, to whoever leads. It may wait, for two
+	// seconds at most; an error says that some may not have got there. Only run calls it.
 	enter   func(entries [][]byte) error
 	begin   func() (uint64, error) // makes the next incarnation durable, and may wait; only run calls it
 	full    func() error           // says why nothing may grow now; nil: it may. Only run calls it
@@ -129,12 +129,7 @@ func (p *proposer) propose(commands []state.Command, done func([]state.Reply, er
 	p.poke()
 }
 
-func (p *proposer) poke() {
-	select {
-	case p.wake <- struct{}{}:
-	default:
-	}
-}
+func (p *proposer) poke() { poke(p.wake) }
 
 // run hands over until stop is closed.
 func (p *proposer) run(stop <-chan struct{}) {
