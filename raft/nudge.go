@@ -62,12 +62,14 @@ func (n *nudges) of(a hraft.ServerAddress) *follower {
 	return f
 }
 
-// forget ends what is done for peers that follow no more.
+// forget ends what is done for peers that follow no more, and closes the lines
+// to them.
 func (n *nudges) forget() {
 	for a, f := range n.all {
 		if !n.follows(a) {
 			delete(n.all, a)
 			close(f.gone)
+			n.transport.drop(a)
 		}
 	}
 }
