@@ -21,7 +21,8 @@ type connection struct {
 	shard   *shard
 	session *session // set before the client hears of the connection
 	hello   vera.Hello
-	resumed bool // likewise: the session lived before
+	resumed bool   // likewise: the session lived before
+	arrived uint64 // the session's: index that was applied when it was let in; 0: no other one can have been before it
 
 	valve  valve
 	poked  atomic.Bool

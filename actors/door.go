@@ -38,6 +38,9 @@ func (s *session) admit() {
 	for _, a := range arrivals {
 		c := a.connection
 		c.resumed = s.life != 0 || len(s.connections) > 0
+		if c.hello.Offered {
+			c.arrived = s.system.log.Machine().Applied() // by now behind a barrier
+		}
 		s.connections = append(s.connections, c)
 		a.admitted <- nil
 		for i := range s.watches {

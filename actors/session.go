@@ -35,7 +35,7 @@ type session struct {
 	waiting     []*call // for a life
 	closing     []*call // that ask for the end
 	watches     []watched
-	gone        []vera.Path     // watches that the log still has
+	gone        []watched       // watches that the log may still have
 	recording   int             // commands of watches under way
 	stale       bool            // another peer changed the watches meanwhile
 	doubting    bool            // the connections were told of a doubt
@@ -48,6 +48,7 @@ type session struct {
 type arrival struct {
 	link
 	connection *connection
+	asked      bool // the log was asked after it came
 	sure       bool // that the log has no life of the session, or that it could be attached to
 	met        bool // the session has counted it
 	admitted   chan error
@@ -231,6 +232,9 @@ func (s *session) achieved(m *step) {
 		s.relieve()
 		s.proceed()
 		s.remember(!known && m.reply.Resumed)
+		if known {
+			s.adopt() // while this peer did not count it was told of nothing
+		}
 	case state.Detach:
 		s.tenure = tenure{ended: s.ended}
 		s.watches = nil
@@ -264,6 +268,9 @@ func (s *session) proceed() {
 // be late.
 func (s *session) inquire() {
 	s.pending = true
+	for _, a := range s.arrivals {
+		a.asked = true
+	}
 	s.system.log.Barrier(func(_ uint64, err error) { s.box.post(&verdict{err: err}) })
 }
 
@@ -274,7 +281,7 @@ func (s *session) judged(err error) {
 		s.turnAway(s.system.refusal(err))
 	}
 	for _, a := range s.arrivals {
-		a.sure = true
+		a.sure = a.sure || a.asked
 	}
 	s.review()
 }
@@ -282,10 +289,11 @@ func (s *session) judged(err error) {
 // turnAway refuses those whose life could not be asked for.
 func (s *session) turnAway(err error) {
 	s.arrivals = slices.DeleteFunc(s.arrivals, func(a *arrival) bool {
-		if !a.sure {
+		late := !a.sure && a.asked
+		if late {
 			a.admitted <- err
 		}
-		return !a.sure
+		return late
 	})
 }
 

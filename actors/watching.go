@@ -65,6 +65,15 @@ type watched struct {
 	vera.Watched
 	lasting  bool // it belongs into the log
 	recorded bool // it is there, or on its way
+
+	// Indexes by which the log tells which of two peers' changes is newer.
+	known   uint64 // applied here when the client asked
+	arrival uint64 // applied here when its connection was let in; of several the newest
+}
+
+// asks is how new a change is that a client asks for.
+func (s *session) asks(m *call, path vera.Path) watched {
+	return watched{Watched: vera.Watched{Path: path}, known: s.system.log.Machine().Applied(), arrival: m.from.arrived}
 }
 
 // place is where the watch of a path stands, or would.
@@ -78,18 +87,19 @@ func (s *session) place(path vera.Path) (int, bool) {
 // behind that.
 func (s *session) watch(m *call) {
 	r := &m.request
-	want := watched{
-		Watched: vera.Watched{Path: r.Path, Limit: r.Limit, Items: r.Items},
-		lasting: s.life != 0 || !m.from.hello.Local,
-	}
+	want := s.asks(m, r.Path)
+	want.Limit, want.Items = r.Limit, r.Items
+	want.lasting = s.life != 0 || !m.from.hello.Local
 	place, found := s.place(r.Path)
 	same := false
 	switch limit := s.system.limits.SessionWatches; {
 	case found:
-		same = s.watches[place].Watched == want.Watched
-		want.recorded = same && s.watches[place].recorded
-		want.lasting = want.lasting || s.watches[place].lasting
-		want.Path = s.watches[place].Path
+		old := s.watches[place]
+		same = old.Watched == want.Watched
+		want.recorded = same && old.recorded && want.arrival <= old.arrival && s.recording == 0
+		want.lasting = want.lasting || old.lasting
+		want.arrival = max(want.arrival, old.arrival)
+		want.Path = old.Path
 		s.watches[place] = want
 	case len(s.watches) >= limit:
 		m.refuse(vera.Errorf(vera.TooManyRequests, "watch: the session has %d watches; the limit is %d", limit, limit))
@@ -119,14 +129,17 @@ func (s *session) begin(c *connection, w vera.Watched, m *call) {
 	}
 }
 
-// unwatch ends a watch on all connections.
+// unwatch ends a watch on all connections. The log is told of it also when it
+// has no such watch, if one may be on its way there from another peer.
 func (s *session) unwatch(m *call) {
-	if place, found := s.place(m.request.Path); found {
-		if s.watches[place].recorded {
-			s.gone = append(s.gone, s.watches[place].Path)
-		}
+	gone := s.asks(m, m.request.Path)
+	gone.lasting = s.life != 0 || !m.from.hello.Local
+	if place, found := s.place(gone.Path); found {
+		gone.recorded = s.watches[place].recorded
+		gone.arrival = max(gone.arrival, s.watches[place].arrival)
 		s.watches = slices.Delete(s.watches, place, place+1)
 	}
+	s.forsake(gone)
 	for _, c := range s.connections {
 		if c == m.from {
 			c.box.post(&finish{path: m.request.Path, call: m})
@@ -135,6 +148,20 @@ func (s *session) unwatch(m *call) {
 		}
 	}
 	s.record(false)
+}
+
+// forsake keeps what is to be recorded of a watch that ended. What the log may
+// not even have is kept of so many lists as may be watched.
+func (s *session) forsake(gone watched) {
+	i := slices.IndexFunc(s.gone, func(g watched) bool { return g.Path == gone.Path })
+	switch {
+	case i >= 0:
+		gone.arrival = max(gone.arrival, s.gone[i].arrival)
+		s.gone[i] = gone
+	case gone.recorded, gone.lasting && gone.arrival > 0 && len(s.gone) < s.system.limits.SessionWatches:
+		gone.Path = vera.Path(strings.Clone(string(gone.Path)))
+		s.gone = append(s.gone, gone)
+	}
 }
 
 // unrecorded says whether a watch waits for a life to be recorded in.
@@ -151,23 +178,34 @@ func (s *session) remember(lived bool) {
 	living := s.system.log.Machine().Session(s.id)
 	if lived && living != nil && living.Life() == s.life {
 		for _, w := range living.Watches() {
-			s.recall(w)
+			if !slices.ContainsFunc(s.gone, func(gone watched) bool { return gone.Path == w.Path }) {
+				s.recall(s.logged(living, w))
+			}
 		}
 	}
 	s.record(false)
 }
 
+// logged is a watch as the log has it.
+func (s *session) logged(living *state.Session, w vera.Watched) watched {
+	return watched{
+		Watched: w, lasting: true, recorded: true,
+		known: s.system.log.Machine().Applied(), arrival: living.WatchChanged(w.Path),
+	}
+}
+
 // recall begins a watch that the log has. What was asked for here since is
-// newer, and stays.
-func (s *session) recall(w vera.Watched) {
+// newer, and stays, unless the log says otherwise.
+func (s *session) recall(w watched) {
 	place, found := s.place(w.Path)
 	if found {
-		s.watches[place].recorded = s.watches[place].Watched == w
+		mine := &s.watches[place]
+		mine.recorded = mine.Watched == w.Watched && mine.arrival <= w.arrival
 		return
 	}
-	s.watches = slices.Insert(s.watches, place, watched{Watched: w, lasting: true, recorded: true})
+	s.watches = slices.Insert(s.watches, place, w)
 	for _, c := range s.connections {
-		s.begin(c, w, nil)
+		s.begin(c, w.Watched, nil)
 	}
 }
 
@@ -178,16 +216,21 @@ func (s *session) record(now bool) {
 	if s.life == 0 || s.recording > 0 && !now {
 		return
 	}
-	for _, path := range s.gone {
-		if _, again := s.place(path); !again {
-			s.note(state.Command{Kind: state.Unwatch, Path: path})
+	for _, w := range s.gone {
+		if place, again := s.place(w.Path); again {
+			s.watches[place].arrival = max(s.watches[place].arrival, w.arrival)
+		} else {
+			s.note(state.Command{Kind: state.Unwatch, Path: w.Path, Known: w.known, Arrival: w.arrival})
 		}
 	}
 	s.gone = nil
 	for i := range s.watches {
 		if w := &s.watches[i]; w.lasting && !w.recorded {
 			w.recorded = true
-			s.note(state.Command{Kind: state.Watch, Path: w.Path, Limit: w.Limit, Items: w.Items, SessionWatches: s.system.limits.SessionWatches})
+			s.note(state.Command{
+				Kind: state.Watch, Path: w.Path, Limit: w.Limit, Items: w.Items, SessionWatches: s.system.limits.SessionWatches,
+				Known: w.known, Arrival: w.arrival,
+			})
 		}
 	}
 }
@@ -227,7 +270,7 @@ func (s *session) adopt() {
 		switch {
 		case !w.recorded || found && living.Watches()[now] == w.Watched:
 		case found:
-			s.watches[i].Watched = living.Watches()[now]
+			s.watches[i] = s.logged(living, living.Watches()[now])
 			for _, c := range s.connections {
 				s.begin(c, s.watches[i].Watched, nil)
 			}
@@ -239,6 +282,6 @@ func (s *session) adopt() {
 		}
 	}
 	for _, w := range living.Watches() {
-		s.recall(w)
+		s.recall(s.logged(living, w))
 	}
 }

@@ -2,7 +2,6 @@ package state
 
 import (
 	"fmt"
-	"slices"
 	"strings"
 
 	"vera"
@@ -139,42 +138,4 @@ func (w *world) remove(s *session, c *Command) Reply {
 	d := w.draft(s)
 	d.items = d.items.without(version[:], nil)
 	return Reply{Code: vera.OK, List: w.change(h, before, before.items.without(version[:], nil))}
-}
-
-func (w *world) watch(s *session, c *Command) Reply {
-	place, found := s.newest().facts.watch(c.Path)
-	if count := len(s.newest().facts.watches); !found && count >= c.SessionWatches {
-		return Reply{Code: vera.TooManyRequests, Message: fmt.Sprintf("path: watches of the session: %d; the limit, max-session-watches, is %d", count, c.SessionWatches)}
-	}
-	wanted := vera.Watched{Path: c.Path, Limit: c.Limit, Items: c.Items}
-	if found && s.newest().facts.watches[place] == wanted {
-		return Reply{Code: vera.OK}
-	}
-	f := w.draftFacts(s)
-	if !found {
-		path := vera.Path(strings.Clone(string(c.Path)))
-		f.watches = slices.Insert(f.watches, place, vera.Watched{Path: path})
-		w.watchCount.Add(1)
-	}
-	f.watches[place].Limit, f.watches[place].Items = c.Limit, c.Items
-	w.tellOthers(s)
-	return Reply{Code: vera.OK}
-}
-
-func (w *world) unwatch(s *session, c *Command) Reply {
-	if place, found := s.newest().facts.watch(c.Path); found {
-		f := w.draftFacts(s)
-		f.watches = slices.Delete(f.watches, place, place+1)
-		w.watchCount.Add(-1)
-		w.tellOthers(s)
-	}
-	return Reply{Code: vera.OK}
-}
-
-// tellOthers tells of changed watches, if a peer other than the one that
-// changed them has a client of the session.
-func (w *world) tellOthers(s *session) {
-	if slices.ContainsFunc(s.newest().facts.attachments, func(a Attachment) bool { return a.Peer != w.header.peer }) {
-		w.tell(s, SessionChange{What: Rewatched})
-	}
 }

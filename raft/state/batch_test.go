@@ -24,9 +24,9 @@ func everyKind() []Command {
 		{Kind: Open, Session: id, Grace: 10 * time.Minute},
 		{Kind: Attach, Session: id, Life: 7, Grace: time.Millisecond},
 		{Kind: Detach, Session: id, Life: 7, Grace: 2 * time.Second, Clean: true},
-		{Kind: Watch, Session: id, Life: 7, Path: "/data/a", Limit: vera.NoLimit, Items: true, SessionWatches: 1_000},
+		{Kind: Watch, Session: id, Life: 7, Path: "/data/a", Limit: vera.NoLimit, Items: true, SessionWatches: 1_000, Known: KnowsAll, Arrival: 300},
 		{Kind: Watch, Session: id, Life: 7, Path: vera.PeersPath, Limit: 0},
-		{Kind: Unwatch, Session: id, Life: 7, Path: "/data/a"},
+		{Kind: Unwatch, Session: id, Life: 7, Path: "/data/a", Known: 9, Arrival: 9},
 		{Kind: End, Session: id, Life: 7, Reason: vera.Ended},
 		{Kind: Expire, Session: id, Life: 7, Since: 1 << 40},
 		{Kind: Skippable | 3, Data: []byte("what nobody knows")},
@@ -94,7 +94,9 @@ func TestBatchIsStrict(t *testing.T) {
 	with := func(kind Kind, rest ...byte) []byte { return append(append([]byte{byte(kind)}, session...), rest...) }
 	up, open := []byte{byte(PeerUp), 0}, with(Open, 0)
 	for want, entry := range map[string][]byte{
-		"version 2":                 append([]byte{2}, head(2, 1, open...)[1:]...),
+		"version 3":                 append([]byte{3}, head(2, 1, open...)[1:]...),
+		"version 0":                 append([]byte{0}, head(2, 1, open...)[1:]...),
+		"arrived at 2, and it":      head(2, 1, with(Unwatch, 7, 0, 1, 2)...),
 		"without commands":          head(2, 0),
 		"the kind 0 is unknown":     head(2, 1, 0),
 		"the kind 13 is unknown":    head(2, 1, 13),
@@ -137,6 +139,7 @@ func TestBatchThatNobodyCouldRead(t *testing.T) {
 		"no incarnation":   {Peer: 1, First: 2, Commands: []Command{open}},
 		"negative grace":   {Peer: 1, Incarnation: 1, First: 2, Commands: []Command{{Kind: Open, Grace: -1}}},
 		"negative limit":   {Peer: 1, Incarnation: 1, First: 2, Commands: []Command{{Kind: Watch, Limit: -2}}},
+		"asked too soon":   {Peer: 1, Incarnation: 1, First: 2, Commands: []Command{{Kind: Unwatch, Known: 1, Arrival: 2}}},
 		"negative watches": {Peer: 1, Incarnation: 1, First: 2, Commands: []Command{{Kind: Watch, SessionWatches: -1}}},
 	} {
 		if !panics(func() { b.Append(nil) }) {
@@ -245,13 +248,19 @@ func FuzzBatch(f *testing.F) {
 	for _, c := range everyKind() {
 		b := batchOf(c)
 		f.Add(b.Append(nil))
+		old := b.Append(nil)
+		old[0] = 1
+		f.Add(old)
 	}
 	f.Fuzz(func(t *testing.T, entry []byte) {
 		b, err := ParseBatch(entry)
 		if err != nil {
 			return
 		}
-		if back := b.Append(nil); !bytes.Equal(back, entry) {
+		back := b.Append(nil)
+		if now, err := ParseBatch(back); entry[0] < batchVersion && (err != nil || !reflect.DeepEqual(now, b)) {
+			t.Fatalf("%x of an older version comes back as %+v, %v", entry, now, err)
+		} else if entry[0] == batchVersion && !bytes.Equal(back, entry) {
 			t.Fatalf("%x comes back as %x", entry, back)
 		}
 		// A machine for which the batch comes next.

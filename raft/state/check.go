@@ -159,6 +159,14 @@ func (w *world) checkFacts(f *facts) error {
 			return broken(9, "its watch of %s with limit %d is out of place", watched.Path, watched.Limit)
 		}
 	}
+	for i, o := range f.orders {
+		if i > 0 && f.orders[i-1].path >= o.path || o.arrival == 0 {
+			return broken(9, "the order of its watch of %s, since %d, is out of place", o.path, o.arrival)
+		}
+	}
+	if left, _ := f.left(); left > leftPaths {
+		return broken(9, "it knows since when it does not watch %d lists", left)
+	}
 	return nil
 }
 

@@ -19,7 +19,7 @@ func house(t *testing.T) *transcript {
 q: peer-up
 p: open s grace=1s; open t
 q: attach s grace=2s
-p: watch s /data/a; watch s /data/b
+p: watch s /data/a arrival=3; watch s /data/b arrival=3
 p: push s /data/a {"n":1} once=k
 p: push t /data/a {"n":2} once=k
 p: push s /data/a {"n":3} once=l
@@ -102,6 +102,15 @@ func breachesOfSessions() [][]breach {
 		{ // 9
 			func(w *world) { factsOf(w).watches[0].Path = "/data/c" },
 			func(w *world) { factsOf(w).watches[0].Limit = -2 },
+			func(w *world) { factsOf(w).orders[0].arrival = 0 },
+			func(w *world) { factsOf(w).orders[0].path = "/data/c" },
+			func(w *world) {
+				f := factsOf(w)
+				f.orders = nil
+				for i := range leftPaths + 1 {
+					f.orders = append(f.orders, order{vera.Path(fmt.Sprintf("/data/%02d", i)), 1})
+				}
+			},
 		},
 		{ // 10
 			func(w *world) { w.session(vera.SessionID{'s'}).seen["m"] = use{} },

@@ -1,6 +1,7 @@
 package state
 
 import (
+	"math"
 	"time"
 
 	"vera"
@@ -26,6 +27,9 @@ const (
 	PeerUp                   // opens a new incarnation of the batch's peer
 	PeerGone                 // takes every attachment of a peer away and refuses its incarnation
 )
+
+// KnowsAll is the Command.Known of a change that is never too late.
+const KnowsAll uint64 = math.MaxUint64
 
 // Skippable is set in a kind that a machine which does not know it may skip: it
 // lets a newer peer write to the log of older ones. Such a command carries its
@@ -59,6 +63,11 @@ type Command struct {
 
 	Limit int  // Watch: the first n items, or vera.NoLimit
 	Items bool // Watch: tell all items
+
+	// Indexes that the peer had applied: when the client asked, and, at most
+	// that, when it let in the connection that asked. Watch, Unwatch. An entry
+	// of a peer too old to say has KnowsAll and 0.
+	Known, Arrival uint64
 
 	// Grace travels in whole milliseconds, rounded up. Open, Attach: how long
 	// the session outlives this attachment's loss. Detach: the least that it

@@ -69,9 +69,10 @@ func ParseBatch(data []byte) (Batch, error) {
 // decoder reads an entry or, with an intake, a snapshot. After the first error
 // it returns zeros.
 type decoder struct {
-	rest []byte
-	from *intake // nil: rest is all there is
-	err  error
+	rest    []byte
+	from    *intake // nil: rest is all there is
+	version byte    // of the format
+	err     error
 }
 
 func (d *decoder) fail(format string, args ...any) {
@@ -89,8 +90,8 @@ func (d *decoder) end() error {
 }
 
 func (d *decoder) header() header {
-	if v := d.byte(); v != batchVersion {
-		d.fail("a batch of version %d; this is %d", v, batchVersion)
+	if d.version = d.byte(); d.version < 1 || d.version > batchVersion {
+		d.fail("a batch of version %d; this is %d", d.version, batchVersion)
 	}
 	h := header{peer: PeerID(d.fixed()), incarnation: d.varint(), first: d.varint(), count: d.count()}
 	if h.count > len(d.rest) {
@@ -146,8 +147,10 @@ func (d *decoder) fields(c *Command) {
 		c.Limit = d.count() + vera.NoLimit
 		c.Items = d.bool()
 		c.SessionWatches = d.count()
+		d.order(c)
 	case Unwatch:
 		c.Path = vera.Path(d.text())
+		d.order(c)
 	case Attach:
 		c.Grace = d.grace()
 	case Detach:
@@ -159,6 +162,17 @@ func (d *decoder) fields(c *Command) {
 		}
 	case Expire:
 		c.Since = d.varint()
+	}
+}
+
+// order reads how Watch and Unwatch end.
+func (d *decoder) order(c *Command) {
+	if d.version == 1 {
+		c.Known = KnowsAll
+		return
+	}
+	if c.Known, c.Arrival = d.varint(), d.varint(); c.Arrival > c.Known {
+		d.fail("its connection arrived at %d, and it asked at %d", c.Arrival, c.Known)
 	}
 }
 

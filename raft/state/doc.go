@@ -14,6 +14,10 @@
 // doubt, or when the doubt runs out and nobody is attached. A doubt that is
 // open stays open when a client comes, since that may be another one.
 //
+// A watch, or its end, that was asked for on another peer before the connection
+// arrived on which the path's watch was changed already comes too late: it
+// changes nothing.
+//
 // Invariants, true between two entries. Machine.Check verifies each:
 //
 //  1. Versions rise strictly along a list; an item's update is above its
@@ -33,7 +37,9 @@
 //  8. A session has at most one attachment to a peer, in the order of the
 //     peers, and only to an incarnation that the peer has now and that is not
 //     gone: nothing refers to a peer that was removed.
-//  9. A session has at most one watch of a path, in the order of the paths.
+//  9. A session has at most one watch of a path, in the order of the paths; it
+//     knows the order of each path's changes at most once, likewise, and of no
+//     more than 64 paths that it does not watch.
 //  10. A session remembers its last vera.OnceKeys keys and no others, each
 //     with a push of this life, and finds each by its name.
 //  11. Peers are known once, in the order of their ids, by an incarnation and

@@ -8,8 +8,9 @@ import (
 	"vera"
 )
 
-// batchVersion is the first byte of every entry.
-const batchVersion = 1
+// batchVersion is the first byte of every entry. Those of version 1 are read as
+// well: in them a watch, or its end, does not say when it was asked for.
+const batchVersion = 2
 
 // Append appends the batch as the log keeps it. A batch that ParseBatch would
 // refuse is a fault of the caller and panics.
@@ -67,9 +68,10 @@ func (c *Command) append(dst []byte) []byte {
 		dst = appendText(dst, c.Path)
 		dst = appendCount(dst, c.Limit-vera.NoLimit)
 		dst = appendBool(dst, c.Items)
-		return appendCount(dst, c.SessionWatches)
+		dst = appendCount(dst, c.SessionWatches)
+		return c.appendOrder(dst)
 	case Unwatch:
-		return appendText(dst, c.Path)
+		return c.appendOrder(appendText(dst, c.Path))
 	case Attach:
 		return appendGrace(dst, c.Grace)
 	case Detach:
@@ -100,6 +102,14 @@ func (c *Command) appendItem(dst []byte) []byte {
 		dst = appendText(dst, c.Data)
 	}
 	return dst
+}
+
+// appendOrder appends how Watch and Unwatch end.
+func (c *Command) appendOrder(dst []byte) []byte {
+	if c.Arrival > c.Known {
+		panic("a connection that asked before it arrived")
+	}
+	return binary.AppendUvarint(binary.AppendUvarint(dst, c.Known), c.Arrival)
 }
 
 func appendText[T ~string | ~[]byte](dst []byte, text T) []byte {

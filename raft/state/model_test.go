@@ -36,6 +36,7 @@ type mSession struct {
 	doubt       time.Duration
 	attached    []Attachment
 	watches     []vera.Watched
+	arrivals    map[vera.Path]uint64 // on which a path's watch was changed; the newest
 	uses        []mUse
 }
 
@@ -54,6 +55,7 @@ type mPeer struct {
 type mOutput struct {
 	skipped  bool
 	replies  []mReply
+	late     int // changes of watches that came too late
 	sessions []SessionChange
 	before   map[vera.Path]mList // of the lists that changed
 	gone     map[uint64]vera.Reason
@@ -206,12 +208,20 @@ func (m *model) session(id vera.SessionID) *mSession {
 }
 
 func (s *mSession) rewatch(o *mOutput, b Batch, c Command) (code vera.Code) {
+	if c.Known < s.arrivals[c.Path] {
+		o.late++
+		o.sessions = append(o.sessions, SessionChange{Session: s.id, Life: s.life, What: Rewatched})
+		return vera.OK
+	}
 	before := slices.Clone(s.watches)
 	if c.Kind == Watch {
 		code = s.watch(c)
 	} else {
 		s.watches = slices.DeleteFunc(s.watches, func(w vera.Watched) bool { return w.Path == c.Path })
 		code = vera.OK
+	}
+	if code == vera.OK && c.Arrival > s.arrivals[c.Path] {
+		s.arrivals[c.Path] = c.Arrival
 	}
 	elsewhere := slices.ContainsFunc(s.attached, func(a Attachment) bool { return a.Peer != b.Peer })
 	if elsewhere && !slices.Equal(before, s.watches) {
@@ -304,7 +314,7 @@ func (m *model) open(o *mOutput, b Batch, c Command) mReply {
 	if s := m.session(c.Session); s != nil {
 		return m.attach(o, b, s, c.Grace)
 	}
-	s := &mSession{id: c.Session, life: m.index, attached: []Attachment{{b.Peer, b.Incarnation, c.Grace}}}
+	s := &mSession{id: c.Session, life: m.index, arrivals: map[vera.Path]uint64{}, attached: []Attachment{{b.Peer, b.Incarnation, c.Grace}}}
 	m.sessions = append(m.sessions, s)
 	o.sessions = append(o.sessions, SessionChange{Session: s.id, Life: s.life, What: Opened, Grace: c.Grace})
 	return mReply{code: vera.OK, life: s.life}

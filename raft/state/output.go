@@ -51,7 +51,7 @@ const (
 	Attached                   // a peer attached, perhaps again
 	Detached                   // a doubt opened: a client was lost. Others may still be attached
 	Over                       // it ended, its items with it
-	Rewatched                  // one of its peers changed its watches, and another one has a client
+	Rewatched                  // one of its peers changed its watches, and another one has a client; or a change came too late
 )
 
 // SessionChange tells of a session. For Detached, the clock of whoever leads

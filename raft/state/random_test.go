@@ -172,8 +172,10 @@ func (c *chance) command() Command {
 	case Watch:
 		cmd.Path, cmd.Limit, cmd.Items = pick(c, somePaths), c.IntN(4)-1, c.one(2)
 		cmd.SessionWatches = 1 + c.IntN(3)
+		c.order(&cmd)
 	case Unwatch:
 		cmd.Path = pick(c, somePaths)
+		c.order(&cmd)
 	case End:
 		if !c.one(4) { // seldom, or nobody lives long
 			cmd.Life = 0
@@ -183,6 +185,18 @@ func (c *chance) command() Command {
 		return Command{Kind: kind, Data: []byte("from the future")}
 	}
 	return cmd
+}
+
+// order has a watch be asked for a while ago, on a connection that came a while
+// before, or on the first of its session.
+func (c *chance) order(cmd *Command) {
+	cmd.Known = c.model.index - min(c.model.index, uint64(c.IntN(20)))
+	if !c.one(3) {
+		cmd.Arrival = cmd.Known - min(cmd.Known, uint64(c.IntN(20)))
+	}
+	if c.one(20) {
+		cmd.Known = KnowsAll
+	}
 }
 
 // expire is about an open doubt, most often.

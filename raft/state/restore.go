@@ -62,8 +62,8 @@ func load(from io.Reader) (*world, error) {
 	if magic := string(d.take(len(snapshotMagic))); d.err == nil && magic != snapshotMagic {
 		d.fail("it does not begin with %s", snapshotMagic)
 	}
-	if v := d.byte(); d.err == nil && v != snapshotVersion {
-		d.fail("its format has version %d; this is %d", v, snapshotVersion)
+	if d.version = d.byte(); d.err == nil && (d.version < 1 || d.version > snapshotVersion) {
+		d.fail("its format has version %d; this is %d", d.version, snapshotVersion)
 	}
 	w := newWorld()
 	w.applied.Store(d.varint())
@@ -116,6 +116,11 @@ func (w *world) loadSessions(d *decoder) map[*session][]holding {
 		}
 		for range d.countUp() {
 			f.watches = append(f.watches, vera.Watched{Path: vera.Path(d.own()), Limit: d.count() + vera.NoLimit, Items: d.bool()})
+		}
+		if d.version > 1 {
+			for range d.countUp() {
+				f.orders = append(f.orders, order{vera.Path(d.own()), d.varint()})
+			}
 		}
 		s := &session{next: &Session{facts: f}}
 		for range d.countUp() {

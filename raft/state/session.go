@@ -27,7 +27,8 @@ type facts struct {
 	doubt       time.Duration // for how long it is held; more than 0 when since is not 0
 	attachments []Attachment  // in the order of their peers
 	watches     []vera.Watched
-	edition     uint64 // index of the entry that made this copy, which may write it until it is published
+	orders      []order // in the order of the paths, of those watched and some that are no more
+	edition     uint64  // index of the entry that made this copy, which may write it until it is published
 }
 
 // Attachment says that a session has a client on a peer.
@@ -81,6 +82,10 @@ func (s *Session) Attachments() []Attachment { return s.facts.attachments }
 // Watches is what it watches, in the order of the paths. It must not be changed.
 func (s *Session) Watches() []vera.Watched { return s.facts.watches }
 
+// WatchChanged is the newest arrival that the watch of a path was changed on,
+// as Command has it; 0 when there is none to compare with.
+func (s *Session) WatchChanged(p vera.Path) uint64 { return s.facts.changed(p) }
+
 // ItemCount is how many items it holds.
 func (s *Session) ItemCount() int { return s.items.n }
 
@@ -127,6 +132,7 @@ func (w *world) draftFacts(s *session) *facts {
 		copied := *d.facts
 		copied.attachments = slices.Clone(copied.attachments)
 		copied.watches = slices.Clone(copied.watches)
+		copied.orders = slices.Clone(copied.orders)
 		copied.edition = w.index
 		d.facts = &copied
 	}

@@ -13,10 +13,10 @@ import (
 )
 
 // snapshotMagic begins every snapshot; the byte behind it is the version of
-// the format.
+// the format. One of version 1 is read as well: it has no orders of watches.
 const (
 	snapshotMagic   = "VERASNAP"
-	snapshotVersion = 1
+	snapshotVersion = 2
 )
 
 // castagnoli is CRC-32C (RFC 3720, appendix B.4).
@@ -158,6 +158,11 @@ func (o *outlet) session(s *Session) {
 		b = appendText(b, w.Path)
 		b = appendCount(b, w.Limit-vera.NoLimit)
 		b = appendBool(b, w.Items)
+	}
+	b = binary.AppendUvarint(b, uint64(len(f.orders)))
+	for _, r := range f.orders {
+		b = appendText(b, r.path)
+		b = binary.AppendUvarint(b, r.arrival)
 	}
 	uses := s.uses()
 	b = binary.AppendUvarint(b, uint64(len(uses)))

@@ -197,7 +197,7 @@ func (s *transcript) number(text string) uint64 {
 
 // command reads "push s /data/a {"n":1} once=k".
 func (s *transcript) command(words []string) Command {
-	c := Command{Limit: vera.NoLimit, Items: true, Owner: "10.0.0.1", SessionItems: 100, ListItems: 100, SessionWatches: 100, Reason: vera.Closed}
+	c := Command{Known: KnowsAll, Limit: vera.NoLimit, Items: true, Owner: "10.0.0.1", SessionItems: 100, ListItems: 100, SessionWatches: 100, Reason: vera.Closed}
 	for c.Kind = Push; c.Kind <= PeerGone && c.Kind.String() != words[0]; c.Kind++ {
 	}
 	if c.Kind > PeerGone {
@@ -246,6 +246,10 @@ func (s *transcript) option(c *Command, key string, n int) {
 		c.Conditional, c.IfMatch = true, uint64(n)
 	case "since":
 		c.Since = uint64(n)
+	case "known":
+		c.Known = uint64(n)
+	case "arrival":
+		c.Arrival = uint64(n)
 	case "limit":
 		c.Limit = n
 	case "items":
@@ -352,6 +356,9 @@ func (s *transcript) showSession(name string) string {
 	}
 	for _, w := range now.Watches() {
 		text += fmt.Sprintf(" watches %s limit=%d", w.Path, w.Limit)
+		if at := now.WatchChanged(w.Path); at != 0 {
+			text += fmt.Sprintf(" arrival=%d", at)
+		}
 	}
 	return text
 }

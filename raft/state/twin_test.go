@@ -87,6 +87,7 @@ func (w *twin) compareOutput(b Batch, out *Output, want *mOutput) error {
 	if !reflect.DeepEqual(append([]SessionChange{}, out.Sessions...), append([]SessionChange{}, want.sessions...)) {
 		return fmt.Errorf("sessions: %+v, not %+v", out.Sessions, want.sessions)
 	}
+	w.seen["late"] += want.late
 	for _, s := range out.Sessions {
 		w.seen[strings.TrimSpace(fmt.Sprint("session ", s.What, " ", s.Reason))]++
 	}
@@ -226,6 +227,11 @@ func (w *twin) sameSession(s *Session, want *mSession, doubts map[vera.SessionID
 	case !slices.Equal(slices.Collect(s.Items()), held) || s.ItemCount() != len(held):
 		return fmt.Errorf("holds %v, not %v", slices.Collect(s.Items()), held)
 	}
+	for _, path := range somePaths {
+		if s.WatchChanged(path) != want.arrivals[path] {
+			return fmt.Errorf("its watch of %s is of %d, not %d", path, s.WatchChanged(path), want.arrivals[path])
+		}
+	}
 	d, open := doubts[want.id]
 	if open != (want.since != 0) || open && d != (SessionChange{want.id, want.life, Detached, want.since, want.doubt, 0}) {
 		return fmt.Errorf("the doubt is %+v, not since %d", d, want.since)
@@ -300,7 +306,7 @@ func TestMachineAgreesWithModel(t *testing.T) {
 		"update OK", "update NotFound", "update Forbidden", "update PreconditionFailed", "update SessionEnded",
 		"remove OK", "remove Forbidden", "remove PreconditionFailed", "remove SessionEnded",
 		"open OK", "attach OK", "attach SessionEnded", "detach OK", "detach SessionEnded",
-		"watch OK", "watch TooManyRequests", "unwatch OK", "end OK", "end SessionEnded", "expire OK", "expire SessionEnded",
+		"watch OK", "watch TooManyRequests", "unwatch OK", "late", "end OK", "end SessionEnded", "expire OK", "expire SessionEnded",
 		"peer-up OK", "peer-gone OK", "skippable InternalError", "skipped", "reload",
 		"session 1", "session 2", "session 3", "session 4 closed", "session 4 expired", "session 4 ended",
 	} {
