@@ -1,6 +1,8 @@
 package actors
 
 import (
+	"fmt"
+	"slices"
 	"testing"
 	"time"
 
@@ -83,5 +85,86 @@ func TestWhoeverIsLetInIsAttached(t *testing.T) {
 			t.Errorf("%d items of a session with a connection", n)
 		}
 		fresh.leave(vera.EndedClean)
+	})
+}
+
+// What a session asks for on the peer that it moved to holds, though the peer
+// where it was before hands over late what it was asked: of a list that was
+// watched there with other options, or no more, or that is watched no more now.
+func TestALateWatchGivesWayToAYoungerOne(t *testing.T) {
+	for name, away := range map[string]time.Duration{"cut off for a moment": time.Second, "declared gone": clusterGone + time.Second} {
+		t.Run(name, func(t *testing.T) {
+			inCluster(t, func(t *testing.T, c *cluster) { watchLate(t, c, away) })
+		})
+	}
+}
+
+func watchLate(t *testing.T, c *cluster, away time.Duration) {
+	early := c.at(0, hello("one"))
+	for _, list := range []string{"a", "b", "c", "e"} {
+		early.ok(`"action":"watch","path":"/data/%s","limit":3`, list)
+	}
+	pass(time.Second) // a watch is recorded behind its answer
+	c.cut(0, false, false)
+	early.ok(`"action":"watch","path":"/data/a","limit":1`)
+	early.ok(`"action":"unwatch","path":"/data/b"`)
+	early.ok(`"action":"watch","path":"/data/c","limit":1`)
+	early.ok(`"action":"watch","path":"/data/d","limit":1`)
+	early.ok(`"action":"watch","path":"/data/e","limit":1`)
+	early.ok(`"action":"watch","path":"/data/f","limit":1`)
+	pass(away)
+	later := c.at(1, again(hello("one")))
+	later.ok(`"action":"watch","path":"/data/a","limit":2`)
+	later.ok(`"action":"watch","path":"/data/b","limit":2`)
+	later.ok(`"action":"unwatch","path":"/data/c"`)
+	later.ok(`"action":"unwatch","path":"/data/d"`)
+	later.ok(`"action":"watch","path":"/data/e","limit":3`) // as it is there
+	pass(time.Second)
+	c.heal()
+	pass(5 * time.Second)
+	want := []vera.Watched{{Path: "/data/a", Limit: 2, Items: true}, {Path: "/data/b", Limit: 2, Items: true}, {Path: "/data/e", Limit: 3, Items: true}, {Path: "/data/f", Limit: 1, Items: true}}
+	if has := c.session("one").Watches(); !slices.Equal(has, want) {
+		t.Errorf("it watches %+v", has)
+	}
+	for i, client := range []*client{early, later} {
+		limits := ""
+		for _, w := range client.ok(`"action":"session"`).Watches {
+			limits += fmt.Sprint(w.Path, " ", w.Limit, " ")
+		}
+		if limits != "/data/a 2 /data/b 2 /data/e 3 /data/f 1 " {
+			t.Errorf("connection %d is told of %s", i, limits)
+		}
+	}
+	// Both know of each other now: whoever asks last is heard.
+	early.ok(`"action":"watch","path":"/data/a","limit":1`)
+	early.ok(`"action":"unwatch","path":"/data/b"`)
+	pass(time.Second)
+	if has := c.session("one").Watches(); has[0].Limit != 1 || has[1].Path != "/data/e" {
+		t.Errorf("it watches %+v", has)
+	}
+	early.leave(vera.EndedLost)
+	later.leave(vera.EndedClean)
+}
+
+// The same of a session that the log did not know when it moved.
+func TestALateWatchGivesWayInALifeThatBeganElsewhere(t *testing.T) {
+	inCluster(t, func(t *testing.T, c *cluster) {
+		pass(time.Second)
+		c.cut(0, false, false)
+		early := c.at(0, hello("one"))
+		early.ok(`"action":"watch","path":"/data/a","limit":1`)
+		early.ok(`"action":"watch","path":"/data/b","limit":1`)
+		pass(time.Second)
+		later := c.at(1, again(hello("one")))
+		later.ok(`"action":"unwatch","path":"/data/b"`)
+		later.ok(`"action":"watch","path":"/data/a","limit":2`)
+		pass(time.Second)
+		c.heal()
+		pass(5 * time.Second)
+		if has := c.session("one").Watches(); len(has) != 1 || has[0].Limit != 2 {
+			t.Errorf("it watches %+v", has)
+		}
+		early.leave(vera.EndedLost)
+		later.leave(vera.EndedClean)
 	})
 }
