@@ -146,6 +146,39 @@ func watchLate(t *testing.T, c *cluster, away time.Duration) {
 	later.leave(vera.EndedClean)
 }
 
+// A peer that was declared gone, and heard of nothing meanwhile, has its
+// connections watch what the session asked for elsewhere.
+func TestAPeerThatCountsAgainKnowsWhatIsWatched(t *testing.T) {
+	inCluster(t, func(t *testing.T, c *cluster) {
+		early := c.at(0, hello("one"))
+		early.ok(`"action":"watch","path":"/data/a","limit":1`)
+		early.ok(`"action":"watch","path":"/data/b","limit":1`)
+		pass(time.Second)
+		c.cut(0, false, false)
+		pass(clusterGone + time.Second)
+		later := c.at(1, again(hello("one")))
+		later.ok(`"action":"watch","path":"/data/a","limit":2`)
+		later.ok(`"action":"unwatch","path":"/data/b"`)
+		pass(time.Second)
+		c.heal()
+		pass(5 * time.Second)
+		if has := early.ok(`"action":"session"`).Watches; len(has) != 1 || has[0].Limit != 2 {
+			t.Errorf("it is told that it watches %+v", has)
+		}
+		later.push("/data/a", `{}`)
+		later.push("/data/a", `{}`)
+		later.push("/data/b", `{}`)
+		early.wait(0, "the second item", func(m *told) bool { return m.Path == "/data/a" && m.Items != nil && len(*m.Items) == 2 })
+		for _, m := range early.messages() {
+			if m.Path == "/data/b" && len(m.Added) > 0 {
+				t.Errorf("told of what it watches no more: %+v", m)
+			}
+		}
+		early.leave(vera.EndedLost)
+		later.leave(vera.EndedClean)
+	})
+}
+
 // The same of a session that the log did not know when it moved.
 func TestALateWatchGivesWayInALifeThatBeganElsewhere(t *testing.T) {
 	inCluster(t, func(t *testing.T, c *cluster) {

@@ -33,7 +33,9 @@ type guest struct {
 	held    []held
 	lists   map[string]history.Message // as it last knew them in full
 	wants   map[string]watching        // what its session watches
-	left    map[string]bool            // what it ceased to watch
+	changed map[string]*wire           // on which a list's watch, or its end, was last asked for and answered
+	mixed   map[string]bool            // lists that were watched in more than one way
+	doubted map[string]bool            // lists of which such a request was not answered: it may take effect at any time
 	told    map[*wire]map[string]*history.Watch
 	repeats []history.Operation // pushes that nobody answered
 	stays   bool                // to the end
@@ -68,7 +70,7 @@ func (w watching) limit() int {
 }
 
 func newGuest(c *cluster, n int, random *rand.Rand) *guest {
-	g := &guest{c: c, n: n, random: random, asked: map[string]*asked{}, told: map[*wire]map[string]*history.Watch{}}
+	g := &guest{c: c, n: n, random: random, asked: map[string]*asked{}, told: map[*wire]map[string]*history.Watch{}, doubted: map[string]bool{}}
 	for i := range g.id {
 		g.id[i] = byte(random.Uint32())
 	}
@@ -80,7 +82,8 @@ func newGuest(c *cluster, n int, random *rand.Rand) *guest {
 // forget is what a guest does with what an earlier life had.
 func (g *guest) forget() {
 	g.held, g.repeats, g.sure, g.over = nil, nil, false, false
-	g.lists, g.wants, g.left = map[string]history.Message{}, map[string]watching{}, map[string]bool{}
+	g.lists, g.wants = map[string]history.Message{}, map[string]watching{}
+	g.changed, g.mixed = map[string]*wire{}, map[string]bool{}
 }
 
 // connect connects to some peer.
@@ -148,6 +151,7 @@ func (g *guest) introduced(m history.Message, text []byte) {
 	if !m.Resumed || g.life == nil {
 		if g.life != nil && g.sure {
 			r.Over(g.life)
+			clear(g.doubted)
 		}
 		g.forget()
 		g.life = r.Begin(g.id.String())
@@ -160,8 +164,8 @@ func (g *guest) introduced(m history.Message, text []byte) {
 	wanted := g.wants
 	g.wants = map[string]watching{}
 	for _, watch := range watches.Watches {
-		// It was asked for with other options, of which this peer has yet to hear.
-		watch.unsure = watch.limit() != wanted[watch.Path].limit() || g.left[watch.Path]
+		// It was asked for with other options, of which this peer may have yet to hear.
+		watch.unsure = watch.limit() != wanted[watch.Path].limit() || g.mixed[watch.Path] || g.doubted[watch.Path]
 		g.wants[watch.Path] = watch
 	}
 }
@@ -259,8 +263,10 @@ func (g *guest) answered(a *asked, m history.Message) {
 	case vera.ActionUnwatch:
 		if watch := g.told[a.wire][a.Path]; watch != nil {
 			watch.End()
-			g.told[a.wire][a.Path] = nil
 		}
+		g.told[a.wire][a.Path] = nil
+		g.mixed[a.Path], g.changed[a.Path] = true, a.wire
+		delete(g.wants, a.Path)
 	case vera.ActionClose:
 		if a.Life == g.life && g.sure {
 			g.c.record.Over(a.Life)
@@ -282,12 +288,12 @@ func (g *guest) watched(a *asked, m history.Message) {
 			watch.Known = known.Items[:min(a.Limit, len(known.Items))]
 		}
 	}
-	if g.left[a.Path] {
+	if g.doubted[a.Path] {
 		on[a.Path] = nil
 		return
 	}
 	on[a.Path] = g.c.record.Watch(watch)
-	g.wants[a.Path] = a.options
+	g.wants[a.Path], g.changed[a.Path] = a.options, a.wire
 }
 
 // notified takes a notification, of a watch that this connection began or that
@@ -300,6 +306,9 @@ func (g *guest) notified(w *wire, m history.Message) {
 	}
 	watch, known := on[m.Path]
 	if known && watch == nil {
+		if _, wants := g.wants[m.Path]; !wants && g.changed[m.Path] == w && !g.doubted[m.Path] {
+			g.c.wrong("%s: told of %s, which it watches no more", w.name, m.Path)
+		}
 		return
 	}
 	if watch == nil {
@@ -337,7 +346,7 @@ func (g *guest) lost(w *wire, e end) {
 		case a.Once != "":
 			g.repeats = append(g.repeats, *a.Operation)
 		case a.Action == vera.ActionWatch || a.Action == vera.ActionUnwatch:
-			g.wants[a.Path] = watching{unsure: true}
+			g.wants[a.Path], g.doubted[a.Path] = watching{unsure: true}, true
 		}
 	}
 	if e.code == vera.CloseEnded && g.wire == w && g.sure {

@@ -211,6 +211,7 @@ func (g *guest) confirm() {
 	if m, ok := g.await(g.call(w, o, watching{}, `"action":"get","path":%q%s`, o.Path, optional(o))); !ok || m.Code != vera.OK {
 		g.c.wrong("guest %d could not read: %+v", g.n, m)
 	}
+	g.agreed(w)
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	g.c.record.Alive(g.life, true)
@@ -219,6 +220,50 @@ func (g *guest) confirm() {
 			g.c.record.Watch(history.Watch{Connection: w.name, Path: path, Limit: wants.limit()})
 		}
 	}
+}
+
+// agreed has every peer know what the guest asked for last on its connection:
+// nothing that it asked for elsewhere before has taken its place.
+func (g *guest) agreed(w *wire) {
+	var differs string
+	for range 50 {
+		if differs = g.differs(w); differs == "" {
+			return
+		}
+		<-time.After(100 * time.Millisecond)
+	}
+	g.c.wrong("guest %d at %s: %s", g.n, w.name, differs)
+}
+
+// differs says what a peer has that the guest did not ask for, or the other way
+// round; "" when there is nothing.
+func (g *guest) differs(w *wire) string {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	for path, on := range g.changed {
+		if on != w || g.doubted[path] {
+			continue
+		}
+		want, wanted := g.wants[path]
+		for _, name := range g.c.names {
+			p := g.c.peer(name)
+			if p == nil {
+				continue
+			}
+			s := p.raft.Machine().Session(g.id)
+			if s == nil && wanted {
+				return name + " does not know the session"
+			}
+			if s == nil {
+				continue
+			}
+			i := slices.IndexFunc(s.Watches(), func(v vera.Watched) bool { return string(v.Path) == path })
+			if wanted != (i >= 0) || wanted && s.Watches()[i].Limit != want.limit() {
+				return fmt.Sprintf("wants %s: %v with limit %d; %s has %+v", path, wanted, want.limit(), name, s.Watches())
+			}
+		}
+	}
+	return ""
 }
 
 // judge plays a run and returns what is wrong with it.

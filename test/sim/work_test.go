@@ -182,13 +182,16 @@ func (g *guest) get(w *wire, path string) {
 	g.await(g.call(w, o, watching{}, `"action":"get","path":%q%s`, path, optional(o)))
 }
 
-// watch begins to watch a list. Each guest has one limit for a list, since a
-// watch made where the majority was out of reach may come into force late, and
-// then take the place of a younger one.
+// watch begins to watch a list. Some guests have one limit for a list, so that
+// what a session brings along is known when it moves; others change it.
 func (g *guest) watch(w *wire, path string) {
 	o := history.Operation{Action: vera.ActionWatch, Path: path, Limit: vera.NoLimit}
 	wants, more := watching{Path: path}, ""
-	if n := (g.n + int(path[len(path)-1])) % 4; n > 1 {
+	n := (g.n + int(path[len(path)-1])) % 6
+	if n > 3 {
+		n = g.random.IntN(4)
+	}
+	if n > 1 {
 		o.Limit = n - 1
 		wants.Limit = &o.Limit
 	}
@@ -199,18 +202,26 @@ func (g *guest) watch(w *wire, path string) {
 	if known := g.lists[path]; known.Index > 0 && g.random.IntN(2) == 0 {
 		o.Since = known.Index
 	}
+	if old, is := g.wants[path]; is && old.limit() != o.Limit {
+		g.mixed[path] = true
+	}
 	g.mu.Unlock()
-	g.await(g.call(w, o, wants, `"action":"watch","path":%q%s%s`, path, optional(o), more))
+	g.settled(g.call(w, o, wants, `"action":"watch","path":%q%s%s`, path, optional(o), more))
 }
 
-// unwatch watches a list no more. That, too, may come into force late: this
-// life's watches of the list are not followed from then on.
+// unwatch watches a list no more.
 func (g *guest) unwatch(w *wire, path string) {
-	g.mu.Lock()
-	g.left[path] = true
-	g.wants[path] = watching{unsure: true}
-	g.mu.Unlock()
-	g.await(g.call(w, history.Operation{Action: vera.ActionUnwatch, Path: path}, watching{}, `"action":"unwatch","path":%q`, path))
+	g.settled(g.call(w, history.Operation{Action: vera.ActionUnwatch, Path: path}, watching{}, `"action":"unwatch","path":%q`, path))
+}
+
+// settled waits until a change of a watch is answered. One that is not, or is
+// refused, may take effect when the guest has asked for another one.
+func (g *guest) settled(a *asked) {
+	if m, ok := g.await(a); !ok || m.Code != vera.OK {
+		g.mu.Lock()
+		defer g.mu.Unlock()
+		g.doubted[a.Path] = true
+	}
 }
 
 // vanish loses a connection, of which the server hears a little later; the
