@@ -39,6 +39,7 @@ type guest struct {
 	told    map[*wire]map[string]*history.Watch
 	repeats []history.Operation // pushes that nobody answered
 	stays   bool                // to the end
+	shaken  bool                // its peer is cut off
 }
 
 // asked is a request under way.
@@ -220,6 +221,7 @@ func (g *guest) take(w *wire, text []byte) {
 		g.notified(w, m)
 		return
 	case vera.ActionState:
+		g.shaken = g.wire == w && m.State == "suspended"
 		return
 	}
 	var rid string

@@ -37,17 +37,23 @@ func (g *guest) do(w *wire) {
 		return
 	}
 	path := fmt.Sprint("/data/", g.random.IntN(3))
+	if g.doubts() {
+		g.stray(w, path)
+		return
+	}
 	switch n := g.random.IntN(100); {
 	case n < 38:
 		g.push(w, g.wish(path, n))
 	case n < 52:
 		g.edit(w, n < 46)
-	case n < 70:
+	case n < 68:
 		g.get(w, path)
-	case n < 78:
+	case n < 75:
 		g.watch(w, path)
-	case n < 79:
+	case n < 76:
 		g.unwatch(w, path)
+	case n < 79:
+		g.stray(w, path)
 	case n < 89:
 		g.await(g.call(w, history.Operation{Action: vera.ActionPing}, watching{}, `"action":"ping"`))
 	case n < 92:
@@ -205,13 +211,58 @@ func (g *guest) watch(w *wire, path string) {
 	if old, is := g.wants[path]; is && old.limit() != o.Limit {
 		g.mixed[path] = true
 	}
+	g.changing(w, path)
 	g.mu.Unlock()
 	g.settled(g.call(w, o, wants, `"action":"watch","path":%q%s%s`, path, optional(o), more))
 }
 
 // unwatch watches a list no more.
 func (g *guest) unwatch(w *wire, path string) {
+	g.mu.Lock()
+	g.changing(w, path)
+	g.mu.Unlock()
 	g.settled(g.call(w, history.Operation{Action: vera.ActionUnwatch, Path: path}, watching{}, `"action":"unwatch","path":%q`, path))
+}
+
+// changing is called before a watch is changed on a connection. What another one
+// is told of the list from now on is not followed: it may know already, or not
+// yet. The guest is locked.
+func (g *guest) changing(w *wire, path string) {
+	delete(g.changed, path)
+	for other, on := range g.told {
+		if other == w {
+			continue
+		}
+		if on[path] != nil {
+			on[path].End()
+		}
+		on[path] = nil
+	}
+}
+
+// doubts says, once, that the guest would rather be elsewhere.
+func (g *guest) doubts() bool {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	shaken := g.shaken
+	g.shaken = false
+	return shaken
+}
+
+// stray asks for a watch, or for its end, goes elsewhere and changes its mind
+// there: should the first wish still wait for the log, it is too late.
+func (g *guest) stray(w *wire, path string) {
+	for range 6 {
+		if g.random.IntN(3) == 0 {
+			g.unwatch(w, path)
+		} else {
+			g.watch(w, path)
+		}
+		g.connect()
+		if w = g.current(); w == nil {
+			return
+		}
+	}
 }
 
 // settled waits until a change of a watch is answered. One that is not, or is
