@@ -79,6 +79,7 @@ func dial(g *guest, p *peer, hello vera.Hello, name string, pause *rand.Rand) *w
 // write is the goroutine that pulls what the guest is told, and in the end says
 // that the socket is gone.
 func (w *wire) write() {
+	<-w.ready // its guest knows of it
 	for {
 		select {
 		case e := <-w.ends:
