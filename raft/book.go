@@ -8,16 +8,19 @@ import (
 
 // book is what others told of the cluster's peers and the log has not, or not
 // yet: a peer that comes back after all others were replaced finds them by it.
-// It is written only from answers of who is trusted or proved the secret, and
-// holds one configuration and one place a peer.
+// It holds one configuration, told by a peer of the one before, and one place a
+// peer; and rumours, see there.
 type book struct {
-	mu     sync.Mutex
-	index  uint64            // of the configuration told
-	told   map[string]bool   // its keys: trusted until the log is as far
-	places map[string]string // by key: where a peer says it is; beats its card
+	mu      sync.Mutex
+	index   uint64            // of the configuration told
+	told    map[string]bool   // its keys, which are trusted until the log is as far, and whether they vote
+	places  map[string]string // by key: where a peer says it is; beats its card
+	rumours map[string]rumour // by the key of who spread it, at most maxRumours
 }
 
-func newBook() *book { return &book{told: map[string]bool{}, places: map[string]string{}} }
+func newBook() *book {
+	return &book{told: map[string]bool{}, places: map[string]string{}, rumours: map[string]rumour{}}
+}
 
 // tell takes a configuration that is later than the log's, and what was told
 // before.
@@ -31,17 +34,51 @@ func (b *book) tell(index uint64, servers []server) {
 	clear(b.told)
 	for _, s := range servers {
 		if c, err := s.card(); err == nil {
-			b.told[c.key] = true
+			b.told[c.key] = s.Voter
 			b.places[c.key] = c.address
 		}
 	}
 }
 
-// trusts says whether a key was told, and the log has not come so far.
-func (b *book) trusts(key string, applied uint64) bool {
+// vouches says whether a key was told, and the log has not come so far.
+func (b *book) vouches(key string, applied uint64) bool {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	return b.index > applied && b.told[key]
+	_, told := b.told[key]
+	return told && b.index > applied
+}
+
+// votes returns who votes, by key, in the configuration told, if it is later
+// than the log's.
+func (b *book) votes(applied uint64) (keys []string) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	for key, votes := range b.told {
+		if votes && b.index > applied {
+			keys = append(keys, key)
+		}
+	}
+	return keys
+}
+
+// targets returns where those told can be spoken with.
+func (b *book) targets(applied uint64) (all []target) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	for key := range b.told {
+		if address := b.places[key]; address != "" && b.index > applied {
+			all = append(all, target{address: address, key: key})
+		}
+	}
+	return all
+}
+
+// forget forgets what was told.
+func (b *book) forget() {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.index = 0
+	clear(b.told)
 }
 
 // place takes where a peer says it is.

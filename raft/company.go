@@ -112,10 +112,17 @@ func (r *Raft) speak() error {
 	return nil
 }
 
-// trusted says whether a key is that of a peer of the cluster: by the latest
-// configuration in the log, committed or not, as hashicorp/raft has it; or by
-// a later one that was told.
+// trusted says whether a key is that of a peer of the cluster, as far as is
+// known or, when there is nothing else, rumoured.
 func (r *Raft) trusted(key string) bool {
+	_, index := r.peers.configuration()
+	return r.vouched(key) || r.book.rumoured(key, index)
+}
+
+// vouched says whether a key is that of a peer of the cluster: by the latest
+// configuration in the log, committed or not, as hashicorp/raft has it; or by
+// a later one, told by a peer of that.
+func (r *Raft) vouched(key string) bool {
 	if r.live.Load() {
 		for _, s := range r.hraft.GetConfiguration().Configuration().Servers {
 			if c, err := parseCard(s.Address); err == nil && c.key == key {
@@ -124,7 +131,7 @@ func (r *Raft) trusted(key string) bool {
 		}
 	}
 	_, index := r.peers.configuration()
-	return r.book.trusts(key, index)
+	return r.book.vouches(key, index)
 }
 
 // called answers what another peer asks.
@@ -136,7 +143,9 @@ func (r *Raft) called(ctx context.Context, from caller, what string, body []byte
 		return reply(body, func(p promise) (promised, error) { return r.promise(from, p) })
 	case what == callJoin && from.proven:
 		return reply(body, func(j joining) (welcome, error) { return r.welcome(ctx, from, j) })
-	case what == callChange && from.trusted:
+	case what == callChange && !r.live.Load(): // it does not know yet who is a peer
+		return reply(body, func(change) (changed, error) { return changed{Later: "this peer is starting"}, nil })
+	case what == callChange && r.vouched(from.key):
 		return reply(body, func(c change) (changed, error) { return r.changeHere(ctx, c) })
 	case what == callPromise || what == callJoin:
 		return nil, errors.New("whoever joins must prove that it knows the cluster's secret")

@@ -73,9 +73,10 @@
 //     pulses, as long as it is not 8,192 entries ago, and say so; see fellows.
 //  13. Whose key is trusted: the peers of the latest configuration in the log;
 //     and, as long as the log is not as far, those of a later one that was told
-//     by a trusted peer, or by one that proved the cluster's secret. When a
-//     configuration is applied, all others are cut off. The cookies' key goes
-//     only to who proved the secret, from who proved it.
+//     by one of them. What is told by who proved the secret only is a rumour: it
+//     counts from when this peer hears neither a leader nor a majority until one
+//     of those it knows hears a leader; it is never kept, and no reason to leave.
+//     When a configuration is applied, all others are cut off. The cookies' key goes only to who proved the secret, from who proved it.
 //  14. A directory is of one cluster for ever: of none before it promised itself,
 //     founded or joined; then never of another. It is noted as formed, durably,
 //     before its peer can get a vote, and does not start with an empty log after.

@@ -77,7 +77,7 @@ func (r *Raft) hello() hello {
 // greeted answers a greeting, and learns from it.
 func (r *Raft) greeted(from caller, h hello) (hello, error) {
 	if c, err := parseCard(hraft.ServerAddress(h.Card)); err == nil && c.key == from.key {
-		r.learn(c, h, from.trusted)
+		r.learn(c, h, r.vouched(from.key))
 		r.guests.note(c, h)
 	}
 	return r.hello(), nil
@@ -95,7 +95,7 @@ func (r *Raft) greet(ctx context.Context, to target) (hello, error) {
 	if err != nil || to.key != "" && c.key != to.key {
 		return h, fmt.Errorf("the peer at %s shows no card, or another's", to.address)
 	}
-	r.learn(c, h, to.key != "" && r.trusted(to.key))
+	r.learn(c, h, to.key != "" && r.vouched(to.key))
 	return h, nil
 }
 
@@ -124,36 +124,38 @@ func (r *Raft) greetAll(ctx context.Context, all []target) (hellos []hello, fail
 
 // learn takes from a peer of the own cluster where it is and who is in the
 // cluster, also that this peer is not any more. Of who only knows the secret, as
-// a removed peer does, it takes that when no leader has been heard for a while.
-func (r *Raft) learn(c card, h hello, trusted bool) {
-	if !trusted && !r.lonely.Load() {
+// a removed peer does, it takes a rumour.
+func (r *Raft) learn(c card, h hello, vouched bool) {
+	switch _, index := r.peers.configuration(); {
+	case !r.sameCluster(h):
 		return
-	}
-	s := r.directory.now()
-	if !s.Formed || !h.Formed || h.Cluster != s.Cluster || h.ID == r.directory.RaftID {
+	case !vouched:
+		r.rumour(c, h)
 		return
-	}
-	if h.Index > s.Since && !h.has(r.directory.RaftID) {
+	case h.Index > r.directory.now().Since && !h.has(r.directory.RaftID):
 		r.leave()
 		return
-	}
-	if _, index := r.peers.configuration(); h.Index > index {
+	case h.Index > index:
 		r.book.tell(h.Index, h.Servers)
 	}
-	if c.address != "" && r.trusted(c.key) {
+	if c.address != "" {
 		r.book.place(c)
+	}
+	if h.Leader != "" {
+		r.quell(true)
 	}
 }
 
 // known returns everybody whom this peer can greet: those of the configuration
 // and of the book, and who answers at the addresses to join.
 func (r *Raft) known() (all []target) {
-	servers, _ := r.peers.configuration()
+	servers, index := r.peers.configuration()
 	for _, s := range servers {
 		if c, err := parseCard(s.Address); err == nil && s.ID != r.raftID() && c.address != "" {
 			all = append(all, c.target())
 		}
 	}
+	all = append(all, r.book.targets(index)...)
 	if len(r.options.Secret) > 0 {
 		for _, address := range r.options.Join {
 			all = append(all, target{address: address})

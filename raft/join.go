@@ -105,6 +105,7 @@ func (r *Raft) enterCluster(ctx context.Context) error {
 	for {
 		if servers, index := r.peers.configuration(); index > 0 {
 			if _, in := find(servers, r.raftID()); in {
+				r.book.forget() // the log, and its peers, know better
 				return r.directory.form(index)
 			}
 		}

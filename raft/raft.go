@@ -43,7 +43,7 @@ type Raft struct {
 	book       *book
 	guests     guests
 	live       atomic.Bool   // hashicorp/raft runs, and may be asked
-	lonely     atomic.Bool   // no leader has been heard for lonelyAfter
+	deserted   atomic.Bool   // no leader has been heard for lonelyAfter, nor a majority of the peers
 	membership chan struct{} // of capacity 1: a configuration was applied
 	changing   chan struct{} // of capacity 1: held while this peer changes the cluster
 	leaving    sync.Once

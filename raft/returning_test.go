@@ -38,7 +38,7 @@ func TestPeerThatWasAwayWhileAllOthersWereReplacedFindsItsWay(t *testing.T) {
 					l, _ := p.peers["c"].Machine().List("/data/x")
 					return l.Len() == 1 && p.agree(list(p.peers["d"]), "c", "e") && len(listed(p.peers["c"])) == 3
 				})
-				if p.peers["c"].trusted(keyOf(p.peers["d"].directory.key)) != true || len(p.peers["c"].book.told) == 0 {
+				if p.peers["c"].trusted(keyOf(p.peers["d"].directory.key)) != true || len(p.peers["c"].book.rumours)+len(p.peers["c"].book.told) == 0 {
 					t.Error("c was not told")
 				}
 			})

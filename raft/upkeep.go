@@ -37,7 +37,10 @@ func (r *Raft) upkeep() {
 		if leader != "" {
 			heard, alone = now, now
 		}
-		r.lonely.Store(now.Sub(alone) >= lonelyAfter)
+		if now.Sub(alone) < lonelyAfter {
+			r.deserted.Store(false)
+		}
+		r.quell(false)
 		if (leader == r.raftID() || now.Sub(heard) >= lonelyAfter) && now.Sub(looked) >= lookEvery {
 			looked = now
 			r.lookAround(leader == "", missed)
@@ -76,10 +79,12 @@ func (r *Raft) noteMembership() {
 // lookAround greets everybody, which tells them where this peer is, and this
 // peer where they are and who else is there.
 func (r *Raft) lookAround(lonely bool, missed *reasons) {
-	hellos, failed := r.greetAll(r.lifetime, r.known())
+	all := r.known()
+	hellos, failed := r.greetAll(r.lifetime, all)
 	if !lonely || r.lifetime.Err() != nil {
 		return
 	}
+	r.desert(all, failed, hellos)
 	clear(missed.all)
 	for _, h := range hellos {
 		missed.add(peerName(hraft.ServerID(h.ID)), nil, "answers")
