@@ -202,8 +202,8 @@ func formOne(t *testing.T, seed uint64) {
 	forming.Wait()
 	for _, name := range c.names {
 		r := c.all[name]
-		if len(c.founded) == 0 || r.directory.Cluster != c.founded[0] {
-			t.Errorf("%s is of %s; founded were %v; %d are expected, %v", name, r.directory.Cluster, c.founded, c.expect, c.joins)
+		if len(c.founded) == 0 || r.directory.now().Cluster != c.founded[0] {
+			t.Errorf("%s is of %s; founded were %v; %d are expected, %v", name, r.directory.now().Cluster, c.founded, c.expect, c.joins)
 		}
 		c.close(r)
 	}
