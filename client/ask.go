@@ -21,7 +21,7 @@ func (c *Connection) begin(ctx context.Context, r request, options []Option) (*P
 	for _, option := range options {
 		option(&r)
 	}
-	return c.send(ctx, r)
+	return c.send(ctx, r, nil)
 }
 
 // Get reads a list: as this peer has it or, with Consistent, as it is.

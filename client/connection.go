@@ -20,6 +20,7 @@ type Connection struct {
 	socket *websocket.Conn
 	queue  int
 	trace  func(sent bool, message []byte)
+	hooks  hooks
 	cookie string
 
 	suspended atomic.Bool
@@ -100,6 +101,15 @@ func (c *Connection) Abort() {
 	<-c.done
 }
 
+// hooks let a Client hear of a connection. They are called on the reading
+// goroutine, in the order of what came, and hold it up while they run. A nil
+// one is not called.
+type hooks struct {
+	told   func(Notification) // takes the place of the Watches
+	stated func(suspended bool)
+	ended  func(*Closed) // the last call
+}
+
 // Pending is a request that was sent.
 type Pending struct {
 	connection *Connection
@@ -108,12 +118,13 @@ type Pending struct {
 	path       string
 	answered   chan struct{} // closed when answer and failure are set
 	answer     []byte
-	failure    error // a refusal, with answer; or the connection's end, without
+	failure    error                              // a refusal, with answer; or the connection's end, without
+	then       func(answer []byte, refused error) // called with the answer on the reading goroutine, never after the connection's end; nil: nobody asks
 }
 
 // send writes r and returns what will be answered. A context that ends while
 // the message is being written ends the connection.
-func (c *Connection) send(ctx context.Context, r request) (*Pending, error) {
+func (c *Connection) send(ctx context.Context, r request, then func([]byte, error)) (*Pending, error) {
 	c.sending.Lock()
 	defer c.sending.Unlock()
 	c.rid++
@@ -122,7 +133,7 @@ func (c *Connection) send(ctx context.Context, r request) (*Pending, error) {
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", r.Action, err)
 	}
-	p := &Pending{connection: c, rid: r.RID, action: r.Action, path: r.Path, answered: make(chan struct{})}
+	p := &Pending{connection: c, rid: r.RID, action: r.Action, path: r.Path, answered: make(chan struct{}), then: then}
 	c.mu.Lock()
 	if c.over != nil {
 		c.mu.Unlock()
@@ -210,9 +221,16 @@ func (c *Connection) take(message []byte) error {
 		if err := json.Unmarshal(message, &n); err != nil {
 			return fmt.Errorf("the server's notification: %w", err)
 		}
-		c.watch(n.Path).put(n)
+		if c.hooks.told != nil {
+			c.hooks.told(n)
+		} else {
+			c.watch(n.Path).put(n)
+		}
 	case e.Action == vera.ActionState:
 		c.suspended.Store(e.State == "suspended")
+		if c.hooks.stated != nil {
+			c.hooks.stated(e.State == "suspended")
+		}
 	default:
 		c.answer(&e, message)
 	}
@@ -238,6 +256,9 @@ func (c *Connection) answer(e *envelope, message []byte) {
 		c.watchAnswered(p)
 	}
 	close(p.answered)
+	if p.then != nil {
+		p.then(p.answer, p.failure)
+	}
 }
 
 // end tells everybody who waits that the connection is over.
@@ -257,4 +278,7 @@ func (c *Connection) end(cause error) {
 	}
 	_ = c.socket.CloseNow() // releases the socket when reading failed; nothing else may be learnt from it
 	close(c.done)
+	if c.hooks.ended != nil {
+		c.hooks.ended(over)
+	}
 }

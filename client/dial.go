@@ -55,6 +55,10 @@ func refusedBy(response *http.Response) *Refused {
 // host:port. When it returns, the session is attached to the new connection,
 // so that an older one may be closed. The context bounds the handshake only.
 func Dial(ctx context.Context, server string, o Options) (*Connection, error) {
+	return dialHooked(ctx, server, o, hooks{})
+}
+
+func dialHooked(ctx context.Context, server string, o Options, h hooks) (*Connection, error) {
 	url, err := at(server, "/connect", o.query())
 	if err != nil {
 		return nil, err
@@ -81,7 +85,7 @@ func Dial(ctx context.Context, server string, o Options) (*Connection, error) {
 	}
 	socket.SetReadLimit(o.Message)
 	c := &Connection{
-		socket: socket, queue: o.Queue, trace: o.Trace,
+		socket: socket, queue: o.Queue, trace: o.Trace, hooks: h,
 		cookie:  cookieOf(response, header, o.HTTP),
 		done:    make(chan struct{}),
 		waiting: map[uint64]*Pending{}, watches: map[string]*Watch{},

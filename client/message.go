@@ -100,6 +100,7 @@ type Notification struct {
 	Added   []Item `json:"added,omitzero"`
 	Updated []Item `json:"updated,omitzero"`
 	Removed []Item `json:"removed,omitzero"`
+	Total   int    `json:"total,omitzero"` // items on the list, when it is known that a limit left some out of Items; only a Client tells it
 }
 
 // Held names an item that a session holds.

@@ -43,6 +43,9 @@ type Options struct {
 	// Quiet is for a connection that wants no notifications.
 	Quiet bool
 
+	// Connections is how many connections a Client keeps. Dial makes one.
+	Connections Connections
+
 	// Queue is how many notifications of one list may wait before they are
 	// merged; 0 is 16.
 	Queue int
@@ -52,7 +55,20 @@ type Options struct {
 	// Trace is called with every message as it goes over the wire, in its
 	// order each way. It must neither block nor keep the message. Nil: none.
 	Trace func(sent bool, message []byte)
+
+	clock func() time.Duration // a Client's, for tests; nil: one that counts sleep
 }
+
+// Connections is how many connections a Client keeps.
+type Connections uint8
+
+// Majority keeps connections to more than half of the peers that vote, one of
+// them to the leader: 1 of 1, 2 of 2 or 3, 3 of 5. A leader's death costs such
+// a client an election and no reconnect. One keeps a single connection.
+const (
+	Majority Connections = iota
+	One
+)
 
 // query returns what o says in the URL of /connect.
 func (o *Options) query() url.Values {
