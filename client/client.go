@@ -67,6 +67,7 @@ type Client struct {
 	watches   map[string]*watched
 	unwatched map[string]bool // which the session still has to be told
 	elections map[*Election]bool
+	closing   bool  // its owner ends the session
 	final     error // set when the loop shall end
 }
 
@@ -229,7 +230,7 @@ func forGood(err error) bool {
 func (c *Client) Close() error {
 	ctx, cancel := context.WithTimeout(context.Background(), goodbye)
 	defer cancel()
-	c.call(func() { c.endElections(ErrClosed) })
+	c.call(func() { c.closing = true; c.endElections(ErrClosed) })
 	t := &task{request: request{Action: vera.ActionClose}, keep: true}
 	_, err := c.submit(ctx, t)
 	c.stop(ErrClosed)

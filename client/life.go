@@ -61,6 +61,9 @@ func (c *Client) lapsed(s Session) bool {
 // what may have been done in it is not done again. Links that were made in it
 // are let go, but for the one that brought the news.
 func (c *Client) endLife(but *link, reason string) {
+	if c.closing {
+		reason = "closed"
+	}
 	c.endElections(ErrSessionEnded)
 	over := sessionEnded()
 	for _, t := range slices.Clone(c.writes) {

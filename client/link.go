@@ -138,8 +138,9 @@ func (c *Client) sending(l *link) {
 			_, err := l.connection.send(context.Background(), a.request, func(answer []byte, refused error) {
 				c.post(func() { c.answered(l, a, answer, refused) })
 			})
-			if err != nil && l.connection.Err() == nil {
-				c.post(func() { c.answered(l, a, nil, err) })
+			if err != nil { // what was sent is JSON, so it is the connection that failed
+				l.connection.Abort()
+				return
 			}
 		}
 		select {

@@ -15,16 +15,17 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 // asked is one request as the pretended peer read it.
 type asked struct {
-	RID     uint64          `json:"rid"`
-	Action  string          `json:"action"`
-	Path    string          `json:"path"`
-	Data    json.RawMessage `json:"data"`
-	Limit   *int            `json:"limit"`
-	Items   *bool           `json:"items"`
-	IfMatch *string         `json:"ifMatch"`
-	Once    string          `json:"once"`
-	Since   uint64          `json:"since"`
-	Version uint64          `json:"version"`
+	RID      uint64          `json:"rid"`
+	Action   string          `json:"action"`
+	Path     string          `json:"path"`
+	Data     json.RawMessage `json:"data"`
+	Limit    *int            `json:"limit"`
+	Items    *bool           `json:"items"`
+	IfMatch  *string         `json:"ifMatch"`
+	Once     string          `json:"once"`
+	Since    uint64          `json:"since"`
+	Version  uint64          `json:"version"`
+	MinIndex uint64          `json:"minIndex"`
 }
 
 // script is what a pretended peer does with one connection.

@@ -1,0 +1,245 @@
+package client
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"slices"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+)
+
+// collected is what a watcher was told, followed as any user would.
+type collected struct {
+	path   string
+	limit  int
+	mu     sync.Mutex
+	known  []Item
+	told   int
+	resets int
+	last   uint64
+	wrong  error
+	ended  error
+	gone   map[uint64]string
+}
+
+// collect watches a list until the client is closed, taking when it likes.
+func collect(c *Client, path string, options ...Option) *collected {
+	f := &collected{path: path, limit: noLimit, gone: map[uint64]string{}}
+	wanted := request{}
+	for _, option := range options {
+		option(&wanted)
+	}
+	if wanted.Limit != nil {
+		f.limit = *wanted.Limit
+	}
+	go func() {
+		for n, err := range c.Watch(context.Background(), path, options...) {
+			f.mu.Lock()
+			f.ended = err
+			f.follow(n)
+			f.mu.Unlock()
+		}
+	}()
+	synctest.Wait()
+	return f
+}
+
+func (f *collected) follow(n Notification) {
+	if f.ended != nil {
+		return
+	}
+	f.told++
+	if n.Reset {
+		f.resets++
+	}
+	if n.Index < f.last {
+		f.wrong = fmt.Errorf("told of index %d after %d", n.Index, f.last)
+	}
+	f.last = n.Index
+	l := (&list{items: f.known}).after(Notification{Added: n.Added, Updated: n.Updated, Removed: n.Removed})
+	for _, item := range n.Removed {
+		f.gone[item.Version] = item.Reason
+	}
+	f.known = l.items
+	added, updated, removed := difference(f.known, n.Items, nil)
+	if len(added)+len(updated)+len(removed) > 0 {
+		f.wrong = fmt.Errorf("the differences give %v, the items are %v", f.known, n.Items)
+	}
+	for _, item := range n.Updated {
+		if item.Updated == 0 {
+			f.wrong = fmt.Errorf("%d is said to be updated and is not", item.Version)
+		}
+	}
+}
+
+// is says whether what was told is the list as it is, told without a reset but
+// the first.
+func (f *collected) is(t *testing.T, w *world) {
+	t.Helper()
+	synctest.Wait()
+	var truth []Item
+	w.do(func() { truth = slices.Clone(w.list(f.path)) })
+	if f.limit != noLimit && len(truth) > f.limit {
+		truth = truth[:f.limit]
+	}
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	added, updated, removed := difference(f.known, truth, nil)
+	if len(added)+len(updated)+len(removed) > 0 || f.wrong != nil || f.ended != nil || f.resets != 1 {
+		t.Errorf("told %d times, %d resets, to be %v; is %v: %v, %v", f.told, f.resets, f.known, truth, f.wrong, f.ended)
+	}
+}
+
+func TestWatchesAreExactWhoeverDies(t *testing.T) {
+	for seed := range uint64(20) {
+		inWorld(t, []string{"a", "b", "c"}, func(t *testing.T, w *world) {
+			random := rand.New(rand.NewPCG(seed, 2))
+			o := w.options()
+			o.Local = seed%2 == 0
+			c := w.connect(o, "a", "b", "c")
+			var watchers []*collected
+			var handles []*Handle
+			for i := range 80 {
+				name := w.names[random.IntN(3)]
+				switch random.IntN(9) {
+				case 0:
+					w.kill(name)
+					w.do(func() { w.dead[name] = false })
+				case 1:
+					w.lead(name)
+				case 2:
+					if len(handles) > 0 {
+						at := random.IntN(len(handles))
+						if err := handles[at].Remove(t.Context()); err != nil {
+							t.Fatal(err)
+						}
+						handles = slices.Delete(handles, at, at+1)
+					}
+				case 3:
+					if len(handles) > 0 {
+						if _, err := handles[random.IntN(len(handles))].Update(t.Context(), numbered{i}); err != nil {
+							t.Fatal(err)
+						}
+					}
+				case 4:
+					if len(watchers) < 6 {
+						var options []Option
+						if limit := random.IntN(4); limit > 0 {
+							options = []Option{Limit(limit)}
+						}
+						watchers = append(watchers, collect(c, "/data/a", options...))
+					}
+				default:
+					h, _, err := c.Push(t.Context(), "/data/a", numbered{i})
+					if err != nil {
+						t.Fatal(err)
+					}
+					handles = append(handles, h)
+				}
+				if random.IntN(4) == 0 {
+					pass(time.Duration(random.IntN(400)) * time.Millisecond)
+				}
+			}
+			pass(20 * time.Second)
+			for _, f := range append(watchers, collect(c, "/vera/peers")) {
+				f.is(t, w)
+			}
+			c.Close()
+			synctest.Wait()
+			for _, f := range watchers {
+				if !errors.Is(f.ended, ErrClosed) {
+					t.Errorf("the watch ended with %v", f.ended)
+				}
+			}
+		})
+	}
+}
+
+func TestASlowTakerIsToldAtOnceAndWhy(t *testing.T) {
+	inWorld(t, []string{"a"}, func(t *testing.T, w *world) {
+		c := w.connect(w.options(), "a")
+		var handles []*Handle
+		for i := range 100 {
+			h, _, err := c.Push(t.Context(), "/data/a", numbered{i})
+			if err != nil {
+				t.Fatal(err)
+			}
+			handles = append(handles, h)
+		}
+		told := 0
+		for n, err := range c.Watch(t.Context(), "/data/a") {
+			if err != nil {
+				t.Fatal(err)
+			}
+			if told++; told == 1 {
+				if !n.Reset || len(n.Added) != 100 || len(n.Items) != 100 {
+					t.Fatalf("first told %+v", n)
+				}
+				for i, h := range handles {
+					if i%2 == 0 && h.Remove(t.Context()) != nil {
+						t.Fatal("not removed")
+					}
+					if _, _, err := c.Push(t.Context(), "/data/a", numbered{1000 + i}); err != nil {
+						t.Fatal(err)
+					}
+				}
+				synctest.Wait()
+				continue
+			}
+			if n.Reset || len(n.Added) != 100 || len(n.Removed) != 50 || len(n.Items) != 150 || n.Removed[0].Reason != "removed" {
+				t.Fatalf("then told %d added, %d removed, reset %v", len(n.Added), len(n.Removed), n.Reset)
+			}
+			break
+		}
+		pass(time.Second)
+		w.do(func() {
+			for cookie, life := range w.lives {
+				if _, still := life.watches["/data/a"]; still {
+					t.Errorf("%s watches still", cookie)
+				}
+			}
+		})
+		c.Close()
+	})
+}
+
+func TestWatchesOfOneListAreOne(t *testing.T) {
+	inWorld(t, []string{"a"}, func(t *testing.T, w *world) {
+		c := w.connect(w.options(), "a")
+		for i := range 5 {
+			if _, _, err := c.Push(t.Context(), "/data/a", numbered{i}); err != nil {
+				t.Fatal(err)
+			}
+		}
+		two, one, all := collect(c, "/data/a", Limit(2)), collect(c, "/data/a", Limit(1)), collect(c, "/data/a")
+		none := collect(c, "/data/a", Limit(4), NoItems())
+		for _, f := range []*collected{two, one, all} {
+			f.is(t, w)
+		}
+		if got := len(none.known); got != 4 {
+			t.Errorf("told of %d items, want 4", got)
+		}
+		var limits []int
+		w.do(func() {
+			for _, h := range w.heard {
+				if h.Action == "watch" && h.Path == "/data/a" {
+					if h.Items == nil || *h.Items {
+						t.Error("all items were asked for")
+					}
+					limits = append(limits, noLimit)
+					if h.Limit != nil {
+						limits[len(limits)-1] = *h.Limit
+					}
+				}
+			}
+		})
+		if !slices.Equal(limits, []int{2, noLimit}) {
+			t.Errorf("asked for with the limits %v", limits)
+		}
+		c.Close()
+	})
+}

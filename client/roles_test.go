@@ -1,0 +1,110 @@
+package client
+
+import (
+	"slices"
+	"testing"
+	"time"
+
+	"pgregory.net/rapid"
+)
+
+// draws a scene and makes of it what its cast asks for, as a client would.
+func TestEveryoneFindsHisRole(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		peers := []string{"a", "b", "c", "d", "e"}[:rapid.IntRange(1, 5).Draw(t, "peers")]
+		s := &scene{want: majority(len(peers)), leader: rapid.SampledFrom(append([]string{""}, peers...)).Draw(t, "leader")}
+		out := rapid.SampledFrom(append([]string{""}, peers...)).Draw(t, "suspended")
+		for range rapid.IntRange(0, 6).Draw(t, "links") {
+			l := standing{peer: rapid.SampledFrom(peers).Draw(t, "peer"), loud: rapid.Bool().Draw(t, "loud"), ready: rapid.Bool().Draw(t, "ready")}
+			l.suspended = l.ready && l.peer == out
+			s.links = append(s.links, l)
+		}
+		for steps := 0; ; steps++ {
+			if steps > 12 {
+				t.Fatalf("no rest: %+v", s)
+			}
+			s.open = slices.DeleteFunc(slices.Clone(peers), func(p string) bool {
+				return slices.ContainsFunc(s.links, func(l standing) bool { return l.peer == p && !l.ready })
+			})
+			parts := s.cast()
+			missing, surplus := s.missing(parts), s.surplus(parts)
+			if len(missing) > 0 && len(surplus) > 0 {
+				t.Fatal("something is given up before all is made")
+			}
+			if len(missing)+len(surplus) == 0 && !slices.ContainsFunc(s.links, func(l standing) bool { return !l.ready }) {
+				break
+			}
+			for i := len(s.links) - 1; i >= 0; i-- {
+				s.links[i].ready = true
+				s.links[i].suspended = s.links[i].peer == out
+				if slices.Contains(surplus, i) {
+					s.links = slices.Delete(s.links, i, i+1)
+				}
+			}
+			for _, p := range missing {
+				s.links = append(s.links, standing{peer: p.peer, loud: p.loud})
+			}
+		}
+		var at, ears []string
+		for _, l := range s.links {
+			at = append(at, l.peer)
+			if l.loud {
+				ears = append(ears, l.peer)
+			}
+		}
+		if len(at) != s.want || len(ears) != 1 {
+			t.Fatalf("connected to %v, ears at %v; want %d", at, ears, s.want)
+		}
+		if s.leader != "" && !slices.Contains(at, s.leader) && s.want > 1 {
+			t.Fatalf("connected to %v, %s leads", at, s.leader)
+		}
+		others := len(peers)
+		if out != "" && out != s.leader {
+			others--
+		}
+		if s.leader != "" && ears[0] == s.leader && s.want > 1 && others > 1 {
+			t.Fatalf("connected to %v, ears at the leader %s", at, s.leader)
+		}
+		if ears[0] == out && len(peers) > 1 {
+			t.Fatalf("ears at %s, which is out of touch", out)
+		}
+	})
+}
+
+func TestOneConnectionStaysWhereItIs(t *testing.T) {
+	s := &scene{want: 1, leader: "b", links: []standing{{peer: "a", loud: true, ready: true}}, open: []string{"b", "c"}}
+	parts := s.cast()
+	if !slices.Equal(parts, []part{{"a", true}}) || s.missing(parts) != nil || s.surplus(parts) != nil {
+		t.Errorf("cast %v", parts)
+	}
+}
+
+func TestASlowHandshakeHasOthersTried(t *testing.T) {
+	s := &scene{want: 2, links: []standing{{peer: "a", loud: true, slow: true}}, open: []string{"b", "c"}}
+	if missing := s.missing(s.cast()); len(missing) != 2 || slices.ContainsFunc(missing, func(p part) bool { return p.peer == "a" }) {
+		t.Errorf("missing %v", missing)
+	}
+}
+
+func TestBackoffIsBoundedAndSpread(t *testing.T) {
+	for failures, want := range map[int]time.Duration{0: 100 * time.Millisecond, 1: 200 * time.Millisecond, 6: 6400 * time.Millisecond, 7: 10 * time.Second, 100: 10 * time.Second} {
+		if got := backoffBound(failures); got != want {
+			t.Errorf("after %d failures %v at most, want %v", failures, got, want)
+		}
+	}
+	const n = 2000
+	low, sum := 0, time.Duration(0)
+	for range n {
+		d := jitter(time.Second)
+		if d < 0 || d >= time.Second {
+			t.Fatalf("waits %v", d)
+		}
+		if d < 100*time.Millisecond {
+			low++
+		}
+		sum += d
+	}
+	if mean := sum / n; low == 0 || mean < 400*time.Millisecond || mean > 600*time.Millisecond {
+		t.Errorf("waits %v on average, %d of %d less than a tenth", mean, low, n)
+	}
+}
