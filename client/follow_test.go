@@ -94,63 +94,67 @@ func (f *collected) is(t *testing.T, w *world) {
 	}
 }
 
+// changing is a client whose own items change while peers die.
+type changing struct {
+	t        *testing.T
+	w        *world
+	c        *Client
+	random   *rand.Rand
+	watchers []*collected
+	handles  []*Handle
+}
+
+// step has something happen.
+func (s *changing) step(i int) {
+	name := s.w.names[s.random.IntN(3)]
+	var err error
+	switch what := s.random.IntN(9); {
+	case what == 0:
+		s.w.kill(name)
+		s.w.do(func() { s.w.dead[name] = false })
+	case what == 1:
+		s.w.lead(name)
+	case what == 2 && len(s.handles) > 0:
+		at := s.random.IntN(len(s.handles))
+		err = s.handles[at].Remove(s.t.Context())
+		s.handles = slices.Delete(s.handles, at, at+1)
+	case what == 3 && len(s.handles) > 0:
+		_, err = s.handles[s.random.IntN(len(s.handles))].Update(s.t.Context(), numbered{i})
+	case what == 4 && len(s.watchers) < 6:
+		var options []Option
+		if limit := s.random.IntN(4); limit > 0 {
+			options = []Option{Limit(limit)}
+		}
+		s.watchers = append(s.watchers, collect(s.c, "/data/a", options...))
+	default:
+		var h *Handle
+		h, _, err = s.c.Push(s.t.Context(), "/data/a", numbered{i})
+		s.handles = append(s.handles, h)
+	}
+	if err != nil {
+		s.t.Fatal(err)
+	}
+}
+
 func TestWatchesAreExactWhoeverDies(t *testing.T) {
 	for seed := range uint64(20) {
 		inWorld(t, []string{"a", "b", "c"}, func(t *testing.T, w *world) {
-			random := rand.New(rand.NewPCG(seed, 2))
 			o := w.options()
 			o.Local = seed%2 == 0
-			c := w.connect(o, "a", "b", "c")
-			var watchers []*collected
-			var handles []*Handle
+			s := &changing{t: t, w: w, random: rand.New(rand.NewPCG(seed, 2)), c: w.connect(o, "a", "b", "c")}
 			for i := range 80 {
-				name := w.names[random.IntN(3)]
-				switch random.IntN(9) {
-				case 0:
-					w.kill(name)
-					w.do(func() { w.dead[name] = false })
-				case 1:
-					w.lead(name)
-				case 2:
-					if len(handles) > 0 {
-						at := random.IntN(len(handles))
-						if err := handles[at].Remove(t.Context()); err != nil {
-							t.Fatal(err)
-						}
-						handles = slices.Delete(handles, at, at+1)
-					}
-				case 3:
-					if len(handles) > 0 {
-						if _, err := handles[random.IntN(len(handles))].Update(t.Context(), numbered{i}); err != nil {
-							t.Fatal(err)
-						}
-					}
-				case 4:
-					if len(watchers) < 6 {
-						var options []Option
-						if limit := random.IntN(4); limit > 0 {
-							options = []Option{Limit(limit)}
-						}
-						watchers = append(watchers, collect(c, "/data/a", options...))
-					}
-				default:
-					h, _, err := c.Push(t.Context(), "/data/a", numbered{i})
-					if err != nil {
-						t.Fatal(err)
-					}
-					handles = append(handles, h)
-				}
-				if random.IntN(4) == 0 {
-					pass(time.Duration(random.IntN(400)) * time.Millisecond)
+				s.step(i)
+				if s.random.IntN(4) == 0 {
+					pass(time.Duration(s.random.IntN(400)) * time.Millisecond)
 				}
 			}
 			pass(20 * time.Second)
-			for _, f := range append(watchers, collect(c, "/vera/peers")) {
+			for _, f := range append(s.watchers, collect(s.c, "/vera/peers")) {
 				f.is(t, w)
 			}
-			c.Close()
+			s.c.Close()
 			synctest.Wait()
-			for _, f := range watchers {
+			for _, f := range s.watchers {
 				if !errors.Is(f.ended, ErrClosed) {
 					t.Errorf("the watch ended with %v", f.ended)
 				}

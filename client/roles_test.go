@@ -8,41 +8,54 @@ import (
 	"pgregory.net/rapid"
 )
 
-// draws a scene and makes of it what its cast asks for, as a client would.
+// drawScene returns connections as they never should be, to peers of which one
+// may be out of touch.
+func drawScene(t *rapid.T, peers []string) (s *scene, out string) {
+	anyone := append([]string{""}, peers...)
+	s = &scene{want: majority(len(peers)), leader: rapid.SampledFrom(anyone).Draw(t, "leader")}
+	out = rapid.SampledFrom(anyone).Draw(t, "suspended")
+	for range rapid.IntRange(0, 6).Draw(t, "links") {
+		l := standing{peer: rapid.SampledFrom(peers).Draw(t, "peer"), loud: rapid.Bool().Draw(t, "loud"), ready: rapid.Bool().Draw(t, "ready")}
+		l.suspended = l.ready && l.peer == out
+		s.links = append(s.links, l)
+	}
+	return s, out
+}
+
+// play does what the cast asks for, as a client would; false when there was
+// nothing to do.
+func (s *scene) play(t *rapid.T, peers []string, out string) bool {
+	coming := func(l standing) bool { return !l.ready }
+	s.open = slices.DeleteFunc(slices.Clone(peers), func(p string) bool {
+		return slices.ContainsFunc(s.links, func(l standing) bool { return l.peer == p && coming(l) })
+	})
+	parts := s.cast()
+	missing, surplus := s.missing(parts), s.surplus(parts)
+	if len(missing) > 0 && len(surplus) > 0 {
+		t.Fatal("something is given up before all is made")
+	}
+	if len(missing)+len(surplus) == 0 && !slices.ContainsFunc(s.links, coming) {
+		return false
+	}
+	for i := len(s.links) - 1; i >= 0; i-- {
+		s.links[i].ready, s.links[i].suspended = true, s.links[i].peer == out
+		if slices.Contains(surplus, i) {
+			s.links = slices.Delete(s.links, i, i+1)
+		}
+	}
+	for _, p := range missing {
+		s.links = append(s.links, standing{peer: p.peer, loud: p.loud})
+	}
+	return true
+}
+
 func TestEveryoneFindsHisRole(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		peers := []string{"a", "b", "c", "d", "e"}[:rapid.IntRange(1, 5).Draw(t, "peers")]
-		s := &scene{want: majority(len(peers)), leader: rapid.SampledFrom(append([]string{""}, peers...)).Draw(t, "leader")}
-		out := rapid.SampledFrom(append([]string{""}, peers...)).Draw(t, "suspended")
-		for range rapid.IntRange(0, 6).Draw(t, "links") {
-			l := standing{peer: rapid.SampledFrom(peers).Draw(t, "peer"), loud: rapid.Bool().Draw(t, "loud"), ready: rapid.Bool().Draw(t, "ready")}
-			l.suspended = l.ready && l.peer == out
-			s.links = append(s.links, l)
-		}
-		for steps := 0; ; steps++ {
+		s, out := drawScene(t, peers)
+		for steps := 0; s.play(t, peers, out); steps++ {
 			if steps > 12 {
 				t.Fatalf("no rest: %+v", s)
-			}
-			s.open = slices.DeleteFunc(slices.Clone(peers), func(p string) bool {
-				return slices.ContainsFunc(s.links, func(l standing) bool { return l.peer == p && !l.ready })
-			})
-			parts := s.cast()
-			missing, surplus := s.missing(parts), s.surplus(parts)
-			if len(missing) > 0 && len(surplus) > 0 {
-				t.Fatal("something is given up before all is made")
-			}
-			if len(missing)+len(surplus) == 0 && !slices.ContainsFunc(s.links, func(l standing) bool { return !l.ready }) {
-				break
-			}
-			for i := len(s.links) - 1; i >= 0; i-- {
-				s.links[i].ready = true
-				s.links[i].suspended = s.links[i].peer == out
-				if slices.Contains(surplus, i) {
-					s.links = slices.Delete(s.links, i, i+1)
-				}
-			}
-			for _, p := range missing {
-				s.links = append(s.links, standing{peer: p.peer, loud: p.loud})
 			}
 		}
 		var at, ears []string
