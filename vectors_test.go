@@ -158,6 +158,26 @@ func checkRefusal(t *testing.T, err error, code Code, field, word string) {
 	}
 }
 
+// The messages that clients send are requests that the server accepts.
+func TestAskVectors(t *testing.T) {
+	limits := DefaultLimits(1024)
+	for _, v := range readVectors[struct {
+		Call, Path             string
+		Version                uint64
+		Data, Options, Message json.RawMessage
+	}](t, "asks.json") {
+		t.Run(fmt.Sprintf("%s %s %s", v.Call, v.Path, v.Options), func(t *testing.T) {
+			r, err := ParseRequest(v.Message, &limits)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if string(r.Action) != v.Call || string(r.Path) != v.Path || r.Version != v.Version {
+				t.Errorf("asks for %+v", r)
+			}
+		})
+	}
+}
+
 type pathVector struct {
 	In        string
 	Text      text
