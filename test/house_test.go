@@ -34,9 +34,10 @@ var mayImport = map[string][]string{
 	"vera/actors":     {"vera", "vera/raft/state"},
 	"vera/ws":         {"vera"},
 	"vera/client":     {"vera"},
+	"vera/client/js":  {},
 	"vera/test":       {"vera", "vera/client"},
 	"vera/test/sim":   {"vera", "vera/raft", "vera/raft/state", "vera/actors", "vera/test"},
-	"vera/cmd/vera":   {"vera", "vera/raft", "vera/raft/state", "vera/actors", "vera/ws", "vera/client"},
+	"vera/cmd/vera":   {"vera", "vera/raft", "vera/raft/state", "vera/actors", "vera/ws", "vera/client", "vera/client/js"},
 }
 
 // onlyIn says which rooms alone may import a library.

@@ -130,14 +130,19 @@ func headerText(name string) string {
 	}, name)
 }
 
-// unchanged says whether the client knows the list of this etag, RFC 9110
-// section 13.1.2. That a list is empty is known only by its own etag.
+// unchanged says whether the client knows the list of this etag. That a list is
+// empty is known only by its own etag.
 func (v *visit) unchanged(etag uint64) bool {
-	own := `"` + strconv.FormatUint(etag, 10) + `"`
+	return v.knows(`"`+strconv.FormatUint(etag, 10)+`"`, etag != 0)
+}
+
+// knows says whether If-None-Match names a tag, RFC 9110 section 13.1.2, or
+// anything where that counts.
+func (v *visit) knows(tag string, anything bool) bool {
 	for _, line := range v.r.Header.Values("If-None-Match") {
 		for known := range strings.SplitSeq(line, ",") {
 			known = strings.TrimPrefix(strings.TrimSpace(known), "W/")
-			if known == own || known == "*" && etag != 0 {
+			if known == tag || known == "*" && anything {
 				return true
 			}
 		}

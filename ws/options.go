@@ -42,6 +42,8 @@ type Options struct {
 	Steward    Steward      // of the admin listener
 	AdminToken string       // the password of an admin listener that is not on loopback
 
+	Scripts map[string][]byte // modules for pages of any origin, by path, such as "/vera.js"
+
 	Backend socket.Backend // default socket.Goroutines
 }
 

@@ -30,6 +30,7 @@ type Server struct {
 	encrypt *tls.Config    // of client listeners; nil: plain
 	seldom  zerolog.Logger // for what would be logged again and again
 	comment time.Duration  // between comments on a stream of events
+	scripts map[string]*script
 
 	leaving context.Context // done when this peer goes away
 	goAway  context.CancelFunc
@@ -61,7 +62,7 @@ func New(o Options, s vera.Service) (*Server, error) {
 	if err := o.check(); err != nil {
 		return nil, fmt.Errorf("ws: %w", err)
 	}
-	v := &Server{Options: o, service: s, jar: newJar(&o), comment: 15 * time.Second}
+	v := &Server{Options: o, service: s, jar: newJar(&o), comment: 15 * time.Second, scripts: scriptsOf(o.Scripts)}
 	v.idle.L = &v.mu
 	v.crowd = newCrowd(&v.Limits)
 	v.seldom = o.Logger.Sample(&zerolog.BurstSampler{Burst: 1, Period: 10 * time.Second})

@@ -67,6 +67,9 @@ func (v *visit) serve() error {
 		v.end()
 		return err
 	}
+	if v.site.scripts[v.path] != nil {
+		return v.show(v.script)
+	}
 	if v.site.admin {
 		if done, err := v.adminRoute(); done {
 			return err

@@ -7,29 +7,7 @@ const hurry = 2_000 // ms for the same when in doubt
 const most = 256 // changes under way at once
 const peers = "/vera/peers"
 
-export class VeraError extends Error {
-  constructor(code, message, more) {
-    super(message)
-    Object.assign(this, { name: "VeraError", code }, more)
-  }
-}
-
-export const connect = (urls, options) => new Client(urls, options)
-
-// Two clocks: performance.now() may stand still in sleep, Date.now() may be set.
-// The larger difference counts, so a clock that is set only makes time longer.
-const now = () => [performance.now(), Date.now()]
-const since = ([steady, wall]) => Math.max(performance.now() - steady, Date.now() - wall)
-
 const random = () => crypto.getRandomValues(new Uint32Array(4)).join(".")
-const backoff = failures => Math.random() * Math.min(patience, 100 * 2 ** failures)
-const call = (listener, told) => {
-  try {
-    listener(told)
-  } catch (error) {
-    queueMicrotask(() => { throw error })
-  }
-}
 
 // All tabs share one cookie; labels tell them apart. A tab's are out of its
 // sessionStorage while its page lives: a duplicated tab copies that, and must
@@ -49,6 +27,32 @@ const label = () => {
   return labels[labelled++] ??= random()
 }
 
+export class VeraError extends Error {
+  constructor(code, message, more) {
+    super(message)
+    Object.assign(this, { name: "VeraError", code }, more)
+  }
+}
+
+// Two clocks: performance.now() may stand still in sleep, Date.now() may be set.
+// The larger difference counts, so a clock that is set only makes time longer.
+const now = () => [performance.now(), Date.now()]
+const since = ([steady, wall]) => Math.max(performance.now() - steady, Date.now() - wall)
+
+const backoff = failures => Math.random() * Math.min(10_000, 100 * 2 ** failures)
+const aborts = (signal, then, ...more) => {
+  if (signal?.aborted) then()
+  else signal?.addEventListener("abort", then, ...more)
+}
+// call keeps what a listener throws from harming others.
+const call = (listener, told) => {
+  try {
+    listener(told)
+  } catch (error) {
+    queueMicrotask(() => { throw error })
+  }
+}
+
 class Events {
   _on = {}
   on(event, listener) {
@@ -60,6 +64,9 @@ class Events {
     for (const listener of [...this._on[event] ?? []]) call(listener, told)
   }
 }
+
+// connect opens a session. It returns at once: see vera.d.ts.
+export const connect = (urls, options) => new Client(urls, options)
 
 // Connection is one WebSocket, from the first try until it is over.
 class Connection {
@@ -83,8 +90,9 @@ class Connection {
   }
   // ask calls then with the answer, whatever its code, and when there will be none.
   ask(message, then) {
+    const text = typeof message === "string" ? message : JSON.stringify(message)
     this.waiting.set(++this.rid, then)
-    this.socket.send(JSON.stringify({ rid: this.rid, ...message }))
+    this.socket.send(`{"rid":${this.rid},` + text.slice(1))
   }
   hear(message) {
     const { client, waiting } = this, { rid, action, path, index } = message
@@ -155,29 +163,29 @@ class Client extends Events {
   _elections = new Set()
   _requests = [] // of the caller, without an answer yet, in their order
   _names = new Map() // url → peer that was found there
+  _failing = new Set() // urls, at the last try
+  _peers = [] // items of /vera/peers
   _opened = 0
   _failures = 0 // to connect, in a row
   _index = 0 // the highest of all answers
+  _closing = new AbortController()
 
   constructor(urls, options = {}) {
     super()
     const node = globalThis.process?.versions?.node && !globalThis.document
-    const { connections = node ? "majority" : "one", cookie, signal } = options
+    const { connections = node ? "majority" : "one", cookie, label: named = node ? "" : label(), signal } = options
     const own = import.meta.url.startsWith("http") ? import.meta.url : globalThis.location?.href
-    Object.assign(this, { cookie, _options: options, _many: connections === "majority", _label: options.label ?? (node ? "" : label()) })
-    this._given = this._urls = [urls ?? own].flat().map(text => {
-      const { origin, pathname } = new URL(text.replace(/^ws/, "http"))
-      return origin + (urls ? pathname.replace(/\/$/, "") : "")
-    })
-    this.ready = new Promise((resolve, reject) => Object.assign(this, { _resolve: resolve, _reject: reject }))
+    this._given = [urls ?? new URL(own).origin].flat().map(url => url.replace(/^ws/, "http").replace(/\/$/, ""))
+    this._urls = [...this._given].sort(() => Math.random() - 0.5)
+    this.ready = new Promise((resolve, reject) => Object.assign(this, { _options: options, _label: named, cookie, _resolve: resolve, _reject: reject }))
     this.ready.catch(() => {}) // the event "state" tells it too
     this._safe(0)
-    const wake = () => document.hidden || this._wake()
-    for (const event of ["online", "pageshow", "visibilitychange"]) globalThis.addEventListener?.(event, wake)
+    const wake = () => globalThis.document?.hidden || this._wake()
+    for (const event of ["online", "pageshow", "visibilitychange"]) globalThis.addEventListener?.(event, wake, this._closing)
+    this._many = connections === "majority"
     if (node || urls || this._many) this._learn()
-    else this._plan()
-    if (signal?.aborted) this.close()
-    signal?.addEventListener("abort", () => this.close())
+    this._plan()
+    aborts(signal, () => this.close(), this._closing)
   }
   get peer() { return this._ears?.peer }
   on(event, listener) {
@@ -205,30 +213,39 @@ class Client extends Events {
     this._shut()
     if (open.length) await new Promise(resolve => {
       open[0].ask({ action: "close" }, resolve)
-      setTimeout(resolve, hurry)
+      open[0].arm(hurry, true)
     })
     for (const connection of open) connection.drop(1000)
   }
 
   // _ask gives a request to whoever can answer it, again and again if need be.
-  // made turns the answer of a change into what the caller gets.
-  _ask({ data, ...message }, signal, made, item) {
+  // made turns the answer to a change into what the caller gets.
+  _ask(message, signal, made, item) {
     return new Promise((resolve, reject) => {
-      const request = { message: { ...message, data: data && JSON.parse(JSON.stringify(data)) }, sent: 0, resolve, reject, made, item }
-      const abort = () => {
-        reject(signal.reason)
-        const { path, action } = message
-        if (action === "push" && request.sent) request.made = ({ version }) => new Item(this, path, version).remove() // nobody wants it now
-        else this._forget(request)
-      }
+      const { path, action, ifMatch } = message
+      const request = { text: JSON.stringify(message), sent: 0, resolve, reject, made, item, signal }
       if (this.state === "closed") return reject(this._why)
-      if (signal?.aborted) return reject(signal.reason)
-      signal?.addEventListener("abort", abort)
+      // of the updates of an item that wait, the newest stands for all
+      const older = action === "update" && this._requests.find(r => r.merges && r.item === item && !r.sent)
+      request.merges = action === "update" && !ifMatch
+      if (older && request.merges) {
+        this._forget(older)
+        request.resolve = told => (older.resolve(told), resolve(told))
+        request.reject = error => (older.reject(error), reject(error))
+      }
       this._requests.push(request)
+      aborts(signal, request.abort = () => {
+        request.reject(signal.reason)
+        if (action === "push" && request.sent) request.made = ({ version }) => new Item(this, path, version).remove().catch(() => {}) // not wanted any more
+        else this._forget(request)
+      })
       this._flush()
     })
   }
-  _forget(request) { this._requests = this._requests.filter(r => r !== request) }
+  _forget(request) {
+    this._requests = this._requests.filter(r => r !== request)
+    request.signal?.removeEventListener("abort", request.abort)
+  }
   _open() { return [...this._connections].filter(c => c.joined) }
   // _writer is where changes go: the leader if there is a way, since any other
   // peer would have to hand them over.
@@ -250,11 +267,11 @@ class Client extends Events {
     }
   }
   _send(request, connection) {
-    const { message, made, item = {} } = request
+    const { text, made, item = {} } = request
     request.on = connection
     request.sent++
     item._busy = true
-    connection.ask(message, told => {
+    connection.ask(text, told => {
       if (request.on !== connection) return // it was sent over another one since
       request.on = item._busy = undefined
       if (made && told.code === "Unavailable") this._holding ??= setTimeout(() => {
@@ -268,17 +285,16 @@ class Client extends Events {
   }
   _answered(request, told) {
     const { sent, made, resolve, reject } = request, { code, message, applied, items } = told
+    if (code === "SessionEnded") return this._ended("ended")
     this._forget(request)
-    if (code === "OK") return resolve(made ? made(told) : told)
+    if (code === "OK") resolve(made ? made(told) : told)
     // what was sent twice may have been done at first
-    reject(new VeraError(code, message, { applied: made && sent > 1 ? "unknown" : applied, listing: items && told }))
-    if (code === "SessionEnded") this._ended("ended")
+    else reject(new VeraError(code, message, { applied: made && sent > 1 ? "unknown" : applied, listing: items && told }))
   }
   // _tooLarge ends what a server would not read, and no other would.
   _tooLarge(connection) {
-    const size = r => JSON.stringify(r.message).length
-    const [largest] = this._requests.filter(r => r.on === connection).sort((a, b) => size(b) - size(a))
-    if (largest) this._answered(largest, { code: "TooLarge", message: "the message is over the server's limit", applied: false })
+    const [largest] = this._requests.filter(r => r.on === connection).sort((a, b) => b.text.length - a.text.length)
+    if (largest) this._answered(largest, { code: "TooLarge", message: "message: over the server's limit", applied: false })
   }
 
   // _plan opens what is missing; with several connections majority.js knows what.
@@ -308,10 +324,9 @@ class Client extends Events {
   }
   _safe(safeMs) { this._safeMs = Math.max(safeMs, this.graceMs / 4, 20) } // how often to ask, how long to wait
   _query(quiet) {
-    const { graceMs, heartbeatMs, local } = this._options, query = new URLSearchParams()
+    const { graceMs, heartbeatMs, local } = this._options
     const all = { client: this._label || undefined, graceMs, heartbeatMs, local, notify: quiet ? false : undefined }
-    for (const name in all) if (all[name] !== undefined) query.set(name, all[name])
-    return query
+    return new URLSearchParams(Object.entries(all).filter(([, value]) => value !== undefined))
   }
   _dial(url) {
     const { WebSocket = globalThis.WebSocket } = this._options
@@ -334,8 +349,9 @@ class Client extends Events {
     if (told.code !== "OK") return connection.over()
     const { session, resumed, graceMs, safeMs, peer, leader, index, items, watches } = told
     const others = this._open(), held = [...this._items.values()]
-    const had = held.length || this._requests.some(r => r.made && r.sent)
+    const had = this._had()
     this._names.set(connection.url, peer)
+    this._failing.delete(connection.url)
     Object.assign(connection, { peer, joined: now() })
     const another = this.session && this.session !== session // its cookie was not known here
     const gone = held.some(({ version, _leaving }) => version <= index && !_leaving && !items.some(i => i.version === version))
@@ -358,29 +374,34 @@ class Client extends Events {
   // _ended: the life of the session is over, with all that it held. Nothing is
   // pushed again but by who is told so.
   _ended(reason, but) {
+    const had = this._had(), { session } = this
     for (const connection of this._connections) if (connection !== but) connection.drop()
     if (this._ears !== but) this._ears = undefined
     for (const list of this._lists.values()) list.source = undefined
     this._lose(reason)
     for (const request of this._requests) {
+      const { made, sent, item, reject } = request
       request.on = undefined
-      if (request.made && (request.sent || request.item)) this._answered(request, { code: "InvalidParameter" })
+      if (!made || !sent && !item) continue
+      this._forget(request)
+      reject(new VeraError("SessionEnded", "the session ended", { applied: sent ? "unknown" : false }))
     }
-    this._emit("session", { session: this.session, resumed: false })
+    if (had) this._emit("session", { session, resumed: false })
     this._changed()
   }
+  _had() { return this._items.size || this._requests.some(r => r.made && r.sent) }
   _lose(reason) { for (const item of [...this._items.values()]) item._lose(reason) }
   _lost(connection, code, error) {
     const { url, joined } = connection
-    for (const list of this._lists.values()) if (list.source === connection) list.source = undefined
     if (this._ears === connection) this._ears = undefined
+    for (const list of this._lists.values()) list.lose(connection)
     if (this.state === "closed") return
     if (code === 4003) error = new VeraError("Forbidden", "closed with 4003", { final: true })
     if (error?.final) return this._shut(error)
     if (code === 4000) this._ended("ended")
     this._urls = [...this._urls.filter(u => u !== url), url] // another peer first
     if (joined) this._failures = 0
-    else this._greeted = false
+    else this._greeted = false, this._failing.add(url)
     // The first try after a loss is at once, unless a server asked for patience or had none.
     const hasty = code === 1001 || code === 1013 || since(joined ?? now()) < 1000
     const wait = !joined ? backoff(++this._failures) : hasty ? Math.random() * 250 : 0
@@ -403,6 +424,7 @@ class Client extends Events {
     const previous = this.state
     if (previous === "closed") return
     this.state = "closed"
+    this._closing.abort()
     this._why = error ?? new VeraError("SessionEnded", "the client was closed", { applied: "unknown" })
     clearTimeout(this._pause)
     clearTimeout(this._holding)
@@ -432,8 +454,7 @@ class Item extends Events {
   _ask(action, signal, more, then) {
     const { _client, path, version, held } = this
     if (!held) return Promise.reject(new VeraError("NotFound", "the item is gone"))
-    const done = _client._ask({ action, path, version, ...more }, signal, told => (then(), told), this)
-    return done
+    return _client._ask({ action, path, version, ...more }, signal, told => (then(), told), this)
   }
   _forget() {
     this.held = false
@@ -467,8 +488,14 @@ class List {
       if (answer.code === "OK") return this.take(ears, answer)
       this.limit = undefined
       if (answer.code === "Unavailable") setTimeout(() => this.sync(), backoff(5))
-      else if (!answer.lost) for (const watch of takers) watch.close(new VeraError(answer.code, answer.message))
+      else if (!answer.lost && answer.code !== "SessionEnded") for (const watch of takers) watch.close(new VeraError(answer.code, answer.message))
     })
+  }
+  lose(connection) {
+    if (this.source !== connection) return
+    this.source = undefined
+    if (this.client._ears) this.limit = undefined // the session had its news over that one; the other must begin
+    this.sync()
   }
   // resume asks again for what the session did not keep.
   resume(watches) {
@@ -498,7 +525,7 @@ class List {
 class Watch {
   items = []
   gone = new Map() // version → why it is removed, of what he was told
-  poke = () => {}
+  poke() {} // there is something new
   constructor(client, path, { limit = Infinity, signal } = {}, listener) {
     const { _lists: lists } = client
     if (!lists.has(path)) lists.set(path, new List(client, path))
@@ -511,9 +538,7 @@ class Watch {
     list.takers.add(this)
     list.sync()
     queueMicrotask(() => this.poke())
-    const abort = () => this.close(signal.reason)
-    if (signal?.aborted) abort()
-    signal?.addEventListener("abort", abort)
+    aborts(signal, () => this.close(listener ? undefined : signal.reason))
   }
   // difference returns what is new since it was asked last, if anything.
   difference() {
@@ -550,7 +575,8 @@ class Watch {
     Object.assign(this, { over: true, error })
     list.takers.delete(this)
     list.sync()
-    this.poke()
+    if (!listener) this.poke()
+    else if (error) call(() => { throw error })
   }
 }
 
@@ -567,8 +593,7 @@ class Election extends Events {
     if ((client.session ? client.graceMs : client._options.graceMs) === 0) throw new VeraError("InvalidParameter", "grace: with 0 nothing can be promised")
     client._elections.add(this)
     this._begin(path, data).catch(error => this._look(error.code, error))
-    if (signal?.aborted) this.resign()
-    signal?.addEventListener("abort", () => this.resign())
+    aborts(signal, () => this.resign())
   }
   async _begin(path, data) {
     const client = this._client

@@ -6,6 +6,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 
+	"vera/client/js"
 	"vera/ws"
 )
 
@@ -23,6 +24,7 @@ func (p *peer) openSockets() (*ws.Server, error) {
 		Logger: p.log, Registerer: p.metrics,
 		Metrics:   promhttp.HandlerFor(p.metrics, promhttp.HandlerOpts{}),
 		Inspector: &inspector{p.actors}, Steward: &steward{p.raft}, AdminToken: c.adminToken,
+		Scripts: js.Scripts(),
 	}
 	if c.cookieSameSite == "none" {
 		o.CookieSameSite = http.SameSiteNoneMode
