@@ -355,7 +355,7 @@ class Client extends Events {
     Object.assign(connection, { peer, joined: now() })
     const another = this.session && this.session !== session // its cookie was not known here
     const gone = held.some(({ version, _leaving }) => version <= index && !_leaving && !items.some(i => i.version === version))
-    Object.assign(this, { session, graceMs, leader: leader || this.leader })
+    Object.assign(this, { session: another ? undefined : session, graceMs, leader: leader || this.leader })
     this._safe(safeMs)
     if (another || gone || had && !resumed && !others.length) this._ended("expired", connection)
     else if (had && !others.length) this._emit("session", { session, resumed })
@@ -402,8 +402,9 @@ class Client extends Events {
     this._urls = [...this._urls.filter(u => u !== url), url] // another peer first
     if (joined) this._failures = 0
     else this._greeted = false, this._failing.add(url)
-    // The first try after a loss is at once, unless a server asked for patience or had none.
-    const hasty = code === 1001 || code === 1013 || since(joined ?? now()) < 1000
+    // The first try after a loss is at once, but for servers that asked for time, or have none.
+    const hasty = code === 1001 || code === 1013 || this._brief
+    this._brief = joined && since(joined) < 1000
     const wait = !joined ? backoff(++this._failures) : hasty ? Math.random() * 250 : 0
     clearTimeout(this._pause)
     this._pause = setTimeout(() => this._resume(), globalThis.navigator?.onLine === false ? patience : wait)
