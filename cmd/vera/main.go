@@ -27,7 +27,8 @@ type exitError int
 func (e exitError) Error() string { return fmt.Sprintf("exit status %d", int(e)) }
 
 // run is the whole program: it returns the exit status, 0 when all went well,
-// 1 when it did not, 2 when it was asked for something wrong.
+// 1 when it did not, 2 when it was asked for something wrong; that of a command
+// that it ran for somebody.
 func run(args []string, in io.Reader, out, errOut io.Writer) int {
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
 	defer stop()
@@ -36,6 +37,7 @@ func run(args []string, in io.Reader, out, errOut io.Writer) int {
 	err := root.ExecuteContext(ctx)
 	var status exitError
 	var usage usageError
+	var coded statusError
 	switch {
 	case err == nil:
 		return 0
@@ -44,11 +46,23 @@ func run(args []string, in io.Reader, out, errOut io.Writer) int {
 	case errors.As(err, &usage):
 		fmt.Fprintf(errOut, "vera: %v\nTry: vera --help\n", err)
 		return 2
+	case errors.As(err, &coded):
+		fmt.Fprintf(errOut, "vera: %v\n", err)
+		return coded.status
 	default:
 		fmt.Fprintf(errOut, "vera: %v\n", err)
 		return 1
 	}
 }
+
+// statusError ends the process with a status of its own, and is told.
+type statusError struct {
+	status int
+	error
+}
+
+// Unwrap returns what happened.
+func (e statusError) Unwrap() error { return e.error }
 
 // usageError is a command line that makes no sense.
 type usageError struct{ error }

@@ -7,6 +7,9 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"os"
+	"os/signal"
+	"strconv"
 
 	"github.com/spf13/cobra"
 
@@ -14,13 +17,17 @@ import (
 	"vera/client"
 )
 
-// pushCommand pushes an item and holds it until it is interrupted.
+// pushCommand pushes an item and holds it until it is interrupted, or while a
+// command runs.
 func pushCommand(s streams) *cobra.Command {
 	cmd := &cobra.Command{Use: "push PATH JSON|-", Short: "push an item, hold it until interrupted", Args: arguments("PATH", "JSON|-")}
+	cmd.Long = "push an item, and hold it until interrupted or, with --exec, while a command runs;\n" +
+		"the command finds VERA_PATH, VERA_VERSION, VERA_SESSION and VERA_SERVER set"
 	server := serverFlag(cmd.Flags())
 	grace := cmd.Flags().Duration("grace", 0, "how long the item outlives a lost connection (default: as the server has it)")
 	once := cmd.Flags().String("once", "", "the push happens at most once under this word; a random one when none is given")
 	ifMatch := cmd.Flags().String("if-match", "", "only if the list's etag is this one (0: only if it is empty)")
+	line := cmd.Flags().String("exec", "", "a command for sh: hold the item while it runs, and end with its status")
 	asJSON := cmd.Flags().Bool("json", false, "print JSON, also on a terminal")
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		data, err := dataOf(args[1], s.in)
@@ -41,6 +48,9 @@ func pushCommand(s streams) *cobra.Command {
 		version, err := h.push(cmd.Context(), data, options)
 		if err != nil {
 			return advised(*server, err)
+		}
+		if *line != "" {
+			return h.run(cmd.Context(), s, version, *line)
 		}
 		if *asJSON || !isTerminal(s.out) {
 			err = json.NewEncoder(s.out).Encode(client.Held{Path: args[0], Version: version})
@@ -88,6 +98,40 @@ func (h *holding) push(ctx context.Context, data json.RawMessage, options []clie
 	}
 	pushed, err := h.connection.Push(ctx, h.path, data, options...)
 	return pushed.Version, err
+}
+
+// run holds the item while a command runs. When the item is lost the command
+// is stopped.
+func (h *holding) run(ctx context.Context, s streams, version uint64, line string) error {
+	signals := make(chan os.Signal, 8)
+	signal.Notify(signals, passed()...)
+	defer signal.Stop(signals)
+	if ctx.Err() != nil {
+		return h.connection.Close()
+	}
+	// From here on a signal is the command's to obey.
+	ctx, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	defer cancel()
+	session, err := h.connection.Session(ctx)
+	if err != nil {
+		return err
+	}
+	g, err := startGuarded(s, shell(line), []string{
+		"VERA_PATH=" + h.path, "VERA_VERSION=" + strconv.FormatUint(version, 10), "VERA_SESSION=" + session.Session, "VERA_SERVER=" + h.server,
+	}, moments{never, never})
+	if err != nil {
+		return err
+	}
+	var why error
+	lost := make(chan struct{})
+	go func() {
+		defer close(lost)
+		why = h.hold(ctx, version)
+	}()
+	last := g.attend(hold{lost: lost, after: func() moments { return moments{0, sinceBoot() + killAfter} }}, signals)
+	cancel()
+	<-lost
+	return ending(last, why)
 }
 
 // hold keeps the item until ctx is done, and then closes on purpose, so that

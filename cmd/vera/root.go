@@ -29,7 +29,7 @@ func rootCommand(s streams) *cobra.Command {
 	addFlags(root.Flags(), c)
 	root.SetHelpFunc(func(cmd *cobra.Command, _ []string) { fmt.Fprint(s.out, rootHelp(cmd)) })
 	root.AddCommand(serveCommand(s), getCommand(s), pushCommand(s), watchCommand(s),
-		devCommand(s), peersCommand(s), snapshotCommand(s), secretCommand(s), versionCommand(s))
+		devCommand(s), guardCommand(s), peersCommand(s), sessionsCommand(s), snapshotCommand(s), secretCommand(s), versionCommand(s))
 	root.InitDefaultCompletionCmd()
 	for _, sub := range root.Commands() {
 		if sub.Name() == "completion" {
