@@ -85,11 +85,3 @@ func arguments(names ...string) cobra.PositionalArgs {
 		return nil
 	}
 }
-
-// advised says what to do about an error of reaching the server.
-func advised(server string, err error) error {
-	if reached(err) {
-		return err
-	}
-	return fmt.Errorf("%w\nIs a peer running at %s? Start one with: vera; or name another with --server", err, server)
-}

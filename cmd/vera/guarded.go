@@ -16,6 +16,9 @@ import (
 // stopped: worth another try (EX_TEMPFAIL of sysexits.h).
 const statusLost = 75
 
+// patience is how long a guard has to kill what is due at once.
+const patience = 100 * time.Millisecond
+
 // passed are the signals that vera passes on to a command that it runs.
 func passed() []os.Signal {
 	all := []os.Signal{syscall.SIGINT, syscall.SIGTERM, syscall.SIGHUP, syscall.SIGQUIT, syscall.SIGUSR1, syscall.SIGUSR2}
@@ -27,7 +30,9 @@ type guarded struct {
 	guard    *exec.Cmd
 	moments  *os.File
 	reports  chan report // closed with the guard
+	end      time.Duration
 	at       moments
+	force    time.Duration  // when vera kills the command itself, by sinceBoot
 	group    int            // of the command's processes; 0: not known yet, or gone
 	early    syscall.Signal // to be passed on as soon as it is known
 	stopping bool
@@ -35,15 +40,27 @@ type guarded struct {
 
 // hold is what a command runs for.
 type hold struct {
-	lost  <-chan struct{} // closed when there is no reason any more
-	after func() moments  // when it must stop then
-	until func() moments  // when it must stop unless more is told; asked every look. Nil: only when all is lost
+	lost  <-chan struct{}      // closed when there is no reason any more
+	after func() time.Duration // the moment at which it is killed then
+	end   func() time.Duration // the moment at which nothing of it may run unless more is told; asked every look. Nil: never
 	look  time.Duration
 }
 
+// within returns when a command must be sent signals so that nothing of it runs
+// at a moment: of the time until then it has two thirds to hear of more time, which
+// is time for one question and its answer to be lost, a quarter to end by itself,
+// and the rest is for SIGKILL to take effect.
+func within(now, end time.Duration) (at moments, force time.Duration) {
+	if end == never {
+		return moments{never, never}, never
+	}
+	left := max(0, end-now)
+	return moments{now + left*2/3, now + left*11/12}, now + left*23/24
+}
+
 // startGuarded starts a command under a guard. Its variables come on top of
-// the environment's own.
-func startGuarded(s streams, argv, variables []string, at moments) (*guarded, error) {
+// the environment's own. Nothing of it runs at the moment of its end.
+func startGuarded(s streams, argv, variables []string, end time.Duration) (*guarded, error) {
 	program, err := self()
 	if err != nil {
 		return nil, err
@@ -62,7 +79,8 @@ func startGuarded(s streams, argv, variables []string, at moments) (*guarded, er
 		return nil, err
 	}
 	defer reportsIn.Close()
-	g := &guarded{moments: momentsIn, reports: make(chan report, 8), at: at}
+	g := &guarded{moments: momentsIn, reports: make(chan report, 8), end: end}
+	g.at, g.force = within(sinceBoot(), end)
 	g.guard = exec.Command(program, append([]string{"guard", "--"}, argv...)...)
 	g.guard.Args[0] = "vera"
 	g.guard.Env = append(os.Environ(), variables...)
@@ -115,7 +133,7 @@ func (g *guarded) attend(h hold, signals <-chan os.Signal) report {
 		case r, ok := <-g.reports:
 			switch {
 			case !ok:
-				return g.force("its guard was killed")
+				return g.kill("its guard was killed")
 			case r.Ended:
 				return r
 			}
@@ -126,11 +144,11 @@ func (g *guarded) attend(h hold, signals <-chan os.Signal) report {
 			h.lost = nil
 			g.stop(h.after())
 		case <-look.C:
-			if h.until != nil && !g.stopping {
-				g.renew(h.until())
+			if h.end != nil && !g.stopping {
+				g.renew(h.end())
 			}
-			if sinceBoot() >= g.at.kill {
-				return g.force("its guard did not answer in time")
+			if sinceBoot() >= g.force {
+				return g.kill("its guard did not answer in time")
 			}
 		}
 	}
@@ -150,17 +168,20 @@ func (g *guarded) heard(r report) {
 }
 
 // renew gives the command more time; less is what it has anyway.
-func (g *guarded) renew(at moments) {
-	if at.kill > g.at.kill+time.Millisecond {
-		g.at = at
+func (g *guarded) renew(end time.Duration) {
+	if end > g.end+time.Millisecond {
+		g.end = end
+		g.at, g.force = within(sinceBoot(), end)
 		g.tell()
 	}
 }
 
-// stop has the command stop, no later than it would anyway.
-func (g *guarded) stop(at moments) {
+// stop has the command stop now, and be killed at a moment, but no later than
+// it would be anyway.
+func (g *guarded) stop(kill time.Duration) {
 	g.stopping = true
-	g.at = moments{at.term, min(at.kill, g.at.kill)}
+	g.at = moments{0, min(kill, g.at.kill)}
+	g.force = min(kill+patience, g.force)
 	g.tell()
 }
 
@@ -172,8 +193,8 @@ func (g *guarded) pass(s os.Signal) {
 	}
 }
 
-// force kills the command, whatever its guard does, and the guard.
-func (g *guarded) force(why string) report {
+// kill kills the command, whatever its guard does, and the guard.
+func (g *guarded) kill(why string) report {
 	g.pass(syscall.SIGKILL)
 	sweep(g.guard.Process.Pid)
 	_ = g.guard.Process.Kill() // if it lives

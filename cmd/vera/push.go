@@ -10,10 +10,10 @@ import (
 	"os"
 	"os/signal"
 	"strconv"
+	"time"
 
 	"github.com/spf13/cobra"
 
-	"vera"
 	"vera/client"
 )
 
@@ -44,23 +44,26 @@ func pushCommand(s streams) *cobra.Command {
 		if *ifMatch != "" {
 			options = append(options, client.IfMatch(*ifMatch))
 		}
-		h := &holding{roaming{server: *server, options: client.Options{Grace: *grace}}, args[0]}
-		version, err := h.push(cmd.Context(), data, options)
-		if err != nil {
-			return advised(*server, err)
-		}
-		if *line != "" {
-			return h.run(cmd.Context(), s, version, *line)
-		}
-		if *asJSON || !isTerminal(s.out) {
-			err = json.NewEncoder(s.out).Encode(client.Held{Path: args[0], Version: version})
-		} else {
-			_, err = fmt.Fprintf(s.out, "version %d; held until Ctrl-C\n", version)
-		}
+		c, err := connect(cmd.Context(), *server, client.Options{Grace: *grace})
 		if err != nil {
 			return err
 		}
-		return h.hold(cmd.Context(), version)
+		h, err := push(cmd.Context(), c, args[0], data, options...)
+		if err != nil {
+			return errors.Join(err, c.Close())
+		}
+		if *line != "" {
+			return holdWhile(cmd.Context(), s, &held{c, h}, *server, *line)
+		}
+		if *asJSON || !isTerminal(s.out) {
+			err = json.NewEncoder(s.out).Encode(client.Held{Path: args[0], Version: h.Version()})
+		} else {
+			_, err = fmt.Fprintf(s.out, "version %d; held until Ctrl-C\n", h.Version())
+		}
+		if err != nil {
+			return errors.Join(err, c.Close())
+		}
+		return (&held{c, h}).until(cmd.Context())
 	}
 	return cmd
 }
@@ -85,90 +88,50 @@ func checkObject(text string) error {
 	return nil
 }
 
-// holding is a session that is kept alive for its one item.
-type holding struct {
-	roaming
-	path string
+// held is an item and the client that holds it.
+type held struct {
+	client *client.Client
+	item   *client.Handle
 }
 
-// push connects and pushes.
-func (h *holding) push(ctx context.Context, data json.RawMessage, options []client.Option) (version uint64, err error) {
-	if err := h.begin(ctx); err != nil {
-		return 0, err
+// until holds the item until ctx is done, and then ends the session, so that
+// the item is gone at once. It fails when the item is lost before.
+func (h *held) until(ctx context.Context) error {
+	select {
+	case <-ctx.Done():
+		return h.client.Close()
+	case <-h.item.Lost():
+		return errors.Join(h.loss(), h.client.Close())
 	}
-	pushed, err := h.connection.Push(ctx, h.path, data, options...)
-	return pushed.Version, err
 }
 
-// run holds the item while a command runs. When the item is lost the command
-// is stopped.
-func (h *holding) run(ctx context.Context, s streams, version uint64, line string) error {
+// loss says what became of the item; nil while it is held.
+func (h *held) loss() error {
+	if h.item.Reason() == "" {
+		return nil
+	}
+	return fmt.Errorf("%s: item %d is gone: %s", h.item.Path(), h.item.Version(), h.item.Reason())
+}
+
+// holdWhile holds the item while a command runs. When the item is lost the
+// command is stopped.
+func holdWhile(ctx context.Context, s streams, h *held, server, line string) error {
 	signals := make(chan os.Signal, 8)
 	signal.Notify(signals, passed()...)
 	defer signal.Stop(signals)
 	if ctx.Err() != nil {
-		return h.connection.Close()
+		return h.client.Close()
 	}
 	// From here on a signal is the command's to obey.
-	ctx, cancel := context.WithCancel(context.WithoutCancel(ctx))
-	defer cancel()
-	session, err := h.connection.Session(ctx)
-	if err != nil {
-		return err
-	}
 	g, err := startGuarded(s, shell(line), []string{
-		"VERA_PATH=" + h.path, "VERA_VERSION=" + strconv.FormatUint(version, 10), "VERA_SESSION=" + session.Session, "VERA_SERVER=" + h.server,
-	}, moments{never, never})
+		"VERA_PATH=" + h.item.Path(), "VERA_VERSION=" + strconv.FormatUint(h.item.Version(), 10),
+		"VERA_SESSION=" + h.client.Session().Session, "VERA_SERVER=" + server,
+	}, never)
 	if err != nil {
-		return err
+		return errors.Join(err, h.client.Close())
 	}
-	var why error
-	lost := make(chan struct{})
-	go func() {
-		defer close(lost)
-		why = h.hold(ctx, version)
-	}()
-	last := g.attend(hold{lost: lost, after: func() moments { return moments{0, sinceBoot() + killAfter} }}, signals)
-	cancel()
-	<-lost
-	return ending(last, why)
-}
-
-// hold keeps the item until ctx is done, and then closes on purpose, so that
-// the item is gone at once. It comes back when the connection is lost, and
-// fails when the session ended in the meantime.
-func (h *holding) hold(ctx context.Context, version uint64) error {
-	for {
-		select {
-		case <-ctx.Done():
-			return h.connection.Close()
-		case <-h.connection.Done():
-		}
-		if closed, is := errors.AsType[*client.Closed](h.connection.Err()); is && closed.Code == vera.CloseEnded {
-			return fmt.Errorf("%s: item %d is gone: the session ended", h.path, version)
-		}
-		if err := h.back(ctx, version); err != nil {
-			if ctx.Err() != nil {
-				return nil
-			}
-			return err
-		}
-	}
-}
-
-// back connects again. Then the session says whether the item is still held.
-func (h *holding) back(ctx context.Context, version uint64) error {
-	if err := h.again(ctx); err != nil {
-		return fmt.Errorf("%s: item %d is lost: %w", h.path, version, err)
-	}
-	session, err := h.connection.Session(ctx)
-	if err != nil {
-		return err
-	}
-	for _, held := range session.Items {
-		if held.Path == h.path && held.Version == version {
-			return nil
-		}
-	}
-	return errors.Join(fmt.Errorf("%s: item %d is gone: the session ended while the connection was lost", h.path, version), h.connection.Close())
+	last := g.attend(hold{lost: h.item.Lost(), after: func() time.Duration { return sinceBoot() + killAfter }}, signals)
+	lost := h.loss()
+	_ = h.client.Close() // the item goes, at once or after its grace
+	return ending(last, lost)
 }

@@ -28,7 +28,7 @@ func rootCommand(s streams) *cobra.Command {
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usageError{err} })
 	addFlags(root.Flags(), c)
 	root.SetHelpFunc(func(cmd *cobra.Command, _ []string) { fmt.Fprint(s.out, rootHelp(cmd)) })
-	root.AddCommand(serveCommand(s), getCommand(s), pushCommand(s), watchCommand(s),
+	root.AddCommand(serveCommand(s), getCommand(s), pushCommand(s), watchCommand(s), electCommand(s),
 		devCommand(s), guardCommand(s), peersCommand(s), sessionsCommand(s), snapshotCommand(s), secretCommand(s), versionCommand(s))
 	root.InitDefaultCompletionCmd()
 	for _, sub := range root.Commands() {
@@ -135,5 +135,5 @@ func serverFlag(flags *pflag.FlagSet) *string {
 	if server == "" {
 		server = "http://127.0.0.1:8372"
 	}
-	return flags.String("server", server, "the peer to ask; also VERA_SERVER")
+	return flags.String("server", server, "the peer to ask; more with commas between; also VERA_SERVER")
 }

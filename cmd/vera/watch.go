@@ -1,48 +1,55 @@
 package main
 
 import (
+	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
-	"net"
-	"slices"
+	"os"
+	"os/exec"
+	"strconv"
+	"syscall"
 
 	"github.com/spf13/cobra"
 
-	"vera"
 	"vera/client"
 )
 
-// watchCommand tells of every change of a list, one JSON line a notification,
-// the first one with the list as it is. It goes on at another peer when its own
-// is lost.
+// watchCommand tells of every change of a list: first of the list as it is. It
+// goes on at another peer when its own is lost.
 func watchCommand(s streams) *cobra.Command {
-	cmd := &cobra.Command{Use: "watch PATH", Short: "tell of every change of a list", Long: "tell of every change of a list, a JSON line each", Args: arguments("PATH")}
+	cmd := &cobra.Command{Use: "watch PATH", Short: "tell of every change of a list", Args: arguments("PATH"), ValidArgsFunction: nothing}
+	cmd.Long = "tell of every change of a list, a JSON line each; or, with --exec, run a command for each, one after the other:\n" +
+		"what changes meanwhile is told in one. It has the JSON on its standard input, and VERA_PATH, VERA_INDEX,\n" +
+		"VERA_ETAG, VERA_ITEMS (how many), VERA_HEAD (version of the head, or empty) and VERA_SERVER set. That it fails\n" +
+		"is told on standard error, and ends nothing."
 	server := serverFlag(cmd.Flags())
 	limit := cmd.Flags().Int("limit", -1, "watch the first n items only (1: the head); -1: all")
 	changes := cmd.Flags().Bool("changes", false, "print only what changed, not the whole list")
+	line := cmd.Flags().String("exec", "", "a command for sh, to run for each notification")
 	cmd.Flags().Bool("json", true, "JSON lines: what it always prints")
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
-		w := &watching{roaming: roaming{server: *server, options: client.Options{Local: true}}, path: args[0], out: json.NewEncoder(s.out)}
+		var wishes []client.Option
 		if *limit >= 0 {
-			w.wishes = append(w.wishes, client.Limit(*limit))
-		}
-		if *changes {
-			w.wishes = append(w.wishes, client.NoItems())
+			wishes = append(wishes, client.Limit(*limit))
 		}
 		ctx := cmd.Context()
-		if err := w.begin(ctx); err != nil {
-			return advised(*server, err)
+		c, err := connect(ctx, *server, client.Options{Local: true, Connections: client.One})
+		if err != nil {
+			return err
 		}
-		list, err := w.watch(ctx)
-		if err == nil {
-			err = w.out.Encode(answer{list.Index, list.ETag, list.Total, orEmpty(list.Items)})
+		t := &teller{streams: s, server: *server, line: *line, changes: *changes}
+		for n, failed := range c.Watch(ctx, args[0], wishes...) {
+			if err = failed; err == nil {
+				err = t.tell(ctx, n)
+			}
+			if err != nil {
+				break
+			}
 		}
-		for err == nil {
-			err = w.follow(ctx)
-		}
-		_ = w.connection.Close()
+		_ = c.Close() // it holds nothing that could stay behind
 		if ctx.Err() != nil {
 			return nil
 		}
@@ -51,63 +58,63 @@ func watchCommand(s streams) *cobra.Command {
 	return cmd
 }
 
-// watching is a list that is watched wherever a peer lives.
-type watching struct {
-	roaming
-	path   string
-	wishes []client.Option
-	out    *json.Encoder
-	last   uint64 // index of what was told last
-	told   *client.Watch
+// teller tells people or a command what happens on a list.
+type teller struct {
+	streams
+	server, line string
+	changes      bool
 }
 
-// watch begins to watch at the peer that it is connected to.
-func (w *watching) watch(ctx context.Context) (list client.Listing, err error) {
-	w.told, list, err = w.connection.Watch(ctx, w.path, append(slices.Clone(w.wishes), client.Since(w.last))...)
-	if err == nil {
-		w.last = list.Index
+// tell prints a notification, or runs the command for it to its end.
+func (t *teller) tell(ctx context.Context, n client.Notification) error {
+	told := n
+	told.Items = orEmpty(n.Items)
+	switch {
+	case n.Reset:
+		told.Added = nil // all of it
+	case t.changes:
+		told.Items = nil
 	}
-	return list, err
-}
-
-// follow prints what is told until the connection is lost, and watches anew,
-// here or at another peer. If the list has changed meanwhile, all of it is
-// printed as a reset.
-func (w *watching) follow(ctx context.Context) error {
-	for n, lost := range w.told.All(ctx) {
-		if lost != nil {
-			break
-		}
-		w.last = n.Index
-		if err := w.out.Encode(n); err != nil {
-			return err
-		}
-	}
-	for {
-		_ = w.connection.Close() // if it is not lost
-		if err := w.again(ctx); err != nil {
-			return fmt.Errorf("the connection is lost: %w", err)
-		}
-		list, err := w.watch(ctx)
-		if refused, is := errors.AsType[*vera.Error](err); w.connection.Err() != nil || is && refused.Code == vera.Unavailable {
-			continue // lost once more, or not that far yet
-		}
-		if err == nil && list.Items != nil {
-			err = w.out.Encode(client.Notification{Action: vera.ActionNotify, Path: w.path, Index: list.Index, ETag: list.ETag, Reset: true, Items: list.Items})
-		}
+	text, err := json.Marshal(told)
+	if err != nil {
 		return err
 	}
+	text = append(text, '\n')
+	if t.line == "" {
+		_, err = t.out.Write(text)
+		return err
+	}
+	cmd := prepared(ctx, t.streams, t.line)
+	cmd.Stdin = bytes.NewReader(text)
+	cmd.Env = append(os.Environ(), "VERA_SERVER="+t.server, "VERA_PATH="+n.Path,
+		"VERA_INDEX="+strconv.FormatUint(n.Index, 10), "VERA_ETAG="+n.ETag,
+		"VERA_ITEMS="+strconv.Itoa(cmp.Or(n.Total, len(n.Items))), "VERA_HEAD="+head(n.Items))
+	if err := cmd.Run(); err != nil && ctx.Err() == nil {
+		fmt.Fprintf(t.err, "vera: %s: the command for index %d: %v\n", n.Path, n.Index, err)
+	}
+	return nil
 }
 
-// reached says whether a server answered at all, if only to refuse.
-func reached(err error) bool {
-	var refused *client.Refused
-	var closed *client.Closed
-	var network net.Error
-	switch {
-	case errors.As(err, &refused), errors.As(err, &closed):
-		return true
-	default:
-		return !errors.As(err, &network)
+func head(items []client.Item) string {
+	if len(items) == 0 {
+		return ""
 	}
+	return strconv.FormatUint(items[0].Version, 10)
+}
+
+// prepared is a command line for sh in a process group of its own. When ctx is
+// done the group gets SIGTERM, and the command SIGKILL if it stays.
+func prepared(ctx context.Context, s streams, line string) *exec.Cmd {
+	argv := shell(line)
+	cmd := exec.CommandContext(ctx, argv[0], argv[1:]...)
+	cmd.Stdout, cmd.Stderr = s.out, s.err
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+	cmd.Cancel = func() error {
+		if err := syscall.Kill(-cmd.Process.Pid, syscall.SIGTERM); !errors.Is(err, syscall.ESRCH) {
+			return err
+		}
+		return os.ErrProcessDone
+	}
+	cmd.WaitDelay = killAfter
+	return cmd
 }
