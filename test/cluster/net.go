@@ -137,3 +137,9 @@ func (c *Cluster) Heal() {
 		c.net.must("ip netns exec %s iptables -w -F INPUT", c.net.space(p.index))
 	}
 }
+
+// Within is what is put before a command so that it runs where a peer does: it
+// reaches that peer whatever is cut, and others as that peer does.
+func (c *Cluster) Within(p *Peer) []string {
+	return []string{"ip", "netns", "exec", c.net.space(p.index)}
+}

@@ -1,0 +1,227 @@
+package faults
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	"vera/test/cluster"
+)
+
+const electGrace = time.Second
+
+// candidate is a `vera elect` that runs where a peer does.
+type candidate struct {
+	cmd    *exec.Cmd
+	peer   *cluster.Peer
+	said   *bytes.Buffer // once exited is closed
+	exited chan struct{}
+}
+
+// race is a list that candidates compete for, with the file that the leader's
+// command writes to.
+type race struct {
+	t          *testing.T
+	c          *cluster.Cluster
+	file       string
+	binary     string
+	candidates []*candidate
+	before     int // marks that were there when the last fault happened
+}
+
+// stand starts a candidate.
+func (r *race) stand(p *cluster.Peer, stubborn bool) *candidate {
+	r.t.Helper()
+	line := append(r.c.Within(p), r.binary, "elect", "/data/led", "--again", "--grace", electGrace.String(), "--server", "http://"+p.Client, "--", os.Args[0])
+	k := &candidate{cmd: exec.Command(line[0], line[1:]...), peer: p, said: &bytes.Buffer{}, exited: make(chan struct{})}
+	k.cmd.Env = append(os.Environ(), "VERA_TEST_FENCED_FILE="+r.file)
+	if stubborn {
+		k.cmd.Env = append(k.cmd.Env, "VERA_TEST_STUBBORN=1")
+	}
+	k.cmd.Stderr = k.said
+	k.cmd.WaitDelay = 10 * time.Second
+	k.cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
+	if err := k.cmd.Start(); err != nil {
+		r.t.Fatal(err)
+	}
+	go func() {
+		_ = k.cmd.Wait() // most are killed
+		close(k.exited)
+	}()
+	r.candidates = append(r.candidates, k)
+	return k
+}
+
+// end ends a candidate; its command ends with it.
+func (k *candidate) end(s syscall.Signal) {
+	_ = k.cmd.Process.Signal(s) // or it has ended
+	_ = k.cmd.Process.Signal(syscall.SIGCONT)
+	<-k.exited
+}
+
+// leader is the candidate whose command is at work, and its fence.
+func (r *race) leader(since time.Duration) (lead *candidate, first mark) {
+	r.t.Helper()
+	r.c.Await("a command at work", func() error {
+		all := marks(r.t, r.file)
+		if len(all) == 0 || all[len(all)-1].at < since {
+			return errors.New("nobody writes")
+		}
+		last := all[len(all)-1]
+		first = all[slices.IndexFunc(all, func(m mark) bool { return m.fence == last.fence })]
+		if first.at < since {
+			return fmt.Errorf("still %d", last.fence)
+		}
+		if lead = r.holder(last.fence); lead == nil {
+			return fmt.Errorf("nobody's child has %d", last.fence)
+		}
+		return nil
+	})
+	return lead, first
+}
+
+// holder is the candidate below which a command with that fence runs.
+func (r *race) holder(fence uint64) *candidate {
+	environments, _ := filepath.Glob("/proc/[0-9]*/environ")
+	for _, file := range environments {
+		text, _ := os.ReadFile(file)
+		if !bytes.Contains(text, []byte("VERA_FENCE="+strconv.FormatUint(fence, 10)+"\x00")) || !bytes.Contains(text, []byte(r.file+"\x00")) {
+			continue
+		}
+		for pid, _ := strconv.Atoi(filepath.Base(filepath.Dir(file))); pid > 1; pid = parent(pid) {
+			for _, k := range r.candidates {
+				if k.cmd.Process.Pid == pid {
+					return k
+				}
+			}
+		}
+	}
+	return nil
+}
+
+func parent(pid int) int {
+	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
+	if err != nil {
+		return 0
+	}
+	_, rest, _ := strings.Cut(string(text), ") ")
+	fields := strings.Fields(rest)
+	if len(fields) < 2 {
+		return 0
+	}
+	above, _ := strconv.Atoi(fields[1])
+	return above
+}
+
+// verdict says where two commands were at work at once: a mark of a lower fence
+// behind one of a higher, by the file's order or by the clock.
+func verdict(all []mark) error {
+	var errs []error
+	var highest, latest mark
+	for _, m := range all {
+		switch {
+		case m.refused:
+			errs = append(errs, fmt.Errorf("a mark of a leader that was late, at %v, when %d was at work already", m.at, m.fence))
+		case m.fence > highest.fence:
+			if m.at <= latest.at {
+				errs = append(errs, fmt.Errorf("%d started %v before the last mark of %d", m.fence, latest.at-m.at, latest.fence))
+			}
+			highest = m
+		}
+		if m.at > latest.at {
+			latest = m
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// electFaults happen to the candidate that leads. Each returns what ends it.
+func electFaults(r *race) []struct {
+	name string
+	do   func(k *candidate) (after func())
+} {
+	replace := func(k *candidate, s syscall.Signal) {
+		k.end(s)
+		r.candidates = slices.DeleteFunc(r.candidates, func(other *candidate) bool { return other == k })
+		r.stand(k.peer, len(r.candidates)%2 == 0)
+	}
+	return []struct {
+		name string
+		do   func(k *candidate) (after func())
+	}{
+		{"kill -9", func(k *candidate) func() {
+			_ = k.cmd.Process.Kill()
+			return func() { replace(k, syscall.SIGKILL) }
+		}},
+		{"SIGSTOP", func(k *candidate) func() {
+			_ = k.cmd.Process.Signal(syscall.SIGSTOP)
+			return func() { _ = k.cmd.Process.Signal(syscall.SIGCONT) }
+		}},
+		{"partition", func(k *candidate) func() {
+			r.c.Isolate(k.peer)
+			return func() {
+				r.c.Heal()
+				r.c.AwaitWhole()
+			}
+		}},
+	}
+}
+
+// TestElectNeverRunsTwoCommands has three `vera elect` compete, each where a
+// peer runs, and breaks the one that leads: kill -9, SIGSTOP, or its peer and it
+// cut off from the others. The commands write to one file, and never may two be at
+// work at once. It prints how long nobody was.
+func TestElectNeverRunsTwoCommands(t *testing.T) {
+	rounds := 12
+	if soak() {
+		rounds = 200
+	}
+	c := cluster.Start(t, 3, cluster.Options{Net: true, Plain: true, Flags: []string{"--failover-grace", "2s", "--max-leader-time", "3s"}})
+	r := &race{t: t, c: c, file: filepath.Join(t.TempDir(), "fenced"), binary: c.Binary()}
+	for i, p := range c.Peers {
+		r.stand(p, i == 0)
+	}
+	t.Cleanup(func() {
+		var ending sync.WaitGroup
+		for _, k := range r.candidates {
+			ending.Go(func() { k.end(syscall.SIGKILL) }) // and its guard the command
+		}
+		ending.Wait()
+		if t.Failed() {
+			for _, k := range r.candidates {
+				t.Logf("at %s:\n%s", k.peer.Name, k.said)
+			}
+		}
+	})
+	faults := electFaults(r)
+	without := map[string][]time.Duration{}
+	lead, _ := r.leader(0)
+	for i := range rounds {
+		f := faults[i%len(faults)]
+		at := boottime()
+		after := f.do(lead)
+		next, first := r.leader(at)
+		without[f.name] = append(without[f.name], first.at-at)
+		without["all"] = append(without["all"], first.at-at)
+		after()
+		if err := verdict(marks(t, r.file)); err != nil {
+			t.Fatalf("round %d, %s: %v", i, f.name, err)
+		}
+		lead = next
+	}
+	t.Logf("%d rounds, %d marks, never two at work at once", rounds, len(marks(t, r.file)))
+	for name, all := range without {
+		slices.Sort(all)
+		t.Logf("without a leader after %s: p50 %v, p99 %v", name, all[len(all)/2].Round(time.Millisecond), all[len(all)*99/100].Round(time.Millisecond))
+	}
+}
