@@ -39,7 +39,7 @@ func guarding(t *testing.T, wrap []string, script string) *guard {
 	if err := errors.Join(err, err2); err != nil {
 		t.Fatal(err)
 	}
-	g := &guard{&background{Cmd: exec.Command(line[0], line[1:]...), out: &screen{}, err: &screen{}, exited: make(chan struct{})}, t, momentsIn, json.NewDecoder(reportsOut)}
+	g := &guard{&background{Cmd: exec.Command(line[0], line[1:]...), out: &cluster.Journal{}, err: &cluster.Journal{}, exited: make(chan struct{})}, t, momentsIn, json.NewDecoder(reportsOut)}
 	g.WaitDelay = cluster.Patience // for whoever is left with its output
 	g.Stdout, g.Stderr, g.ExtraFiles = g.out, g.err, []*os.File{momentsOut, reportsIn}
 	if err := g.Start(); err != nil {
