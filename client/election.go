@@ -64,7 +64,7 @@ type leadership struct {
 // there; Leader waits until it leads. A session without a grace has no safety
 // and is refused.
 func (c *Client) Elect(ctx context.Context, path string, data any) (*Election, error) {
-	if c.o.Grace < 0 {
+	if c.o.Grace < 0 || c.Session().GraceMs == 0 {
 		return nil, vera.Errorf(vera.InvalidParameter, "grace: an election needs one, since with a grace of 0 nothing is ever safe")
 	}
 	h, _, err := c.Push(ctx, path, data, Limit(0))
