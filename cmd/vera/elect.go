@@ -24,7 +24,7 @@ const (
 
 // electCommand runs a command while an item of its own is a list's head.
 func electCommand(s streams) *cobra.Command {
-	cmd := &cobra.Command{Use: "elect PATH -- CMD…", Short: "run a command while leading"}
+	cmd := &cobra.Command{Use: "elect PATH [flags] -- CMD…", Short: "run a command while leading", DisableFlagsInUseLine: true}
 	cmd.Long = "run a command while an item of its own is the head of a list. VERA_FENCE is that item's version, and\n" +
 		"VERA_PATH, VERA_SESSION, VERA_SERVER are set. On doubt the command and all below it get SIGTERM, then SIGKILL,\n" +
 		"before another can lead. Ends with the command's status; 75 if leading was lost and the command stopped."

@@ -13,7 +13,7 @@ import (
 
 // getCommand reads a list once, by plain HTTP.
 func getCommand(s streams) *cobra.Command {
-	cmd := &cobra.Command{Use: "get PATH", Short: "read a list", Args: arguments("PATH")}
+	cmd := &cobra.Command{Use: "get PATH", Short: "read a list", Args: arguments("PATH"), ValidArgsFunction: nothing}
 	server := serverFlag(cmd.Flags())
 	limit := cmd.Flags().Int("limit", -1, "the first n items only (1: the head); -1: all")
 	consistent := cmd.Flags().Bool("consistent", false, "linearizable: the leader confirms it")

@@ -20,7 +20,7 @@ import (
 // pushCommand pushes an item and holds it until it is interrupted, or while a
 // command runs.
 func pushCommand(s streams) *cobra.Command {
-	cmd := &cobra.Command{Use: "push PATH JSON|-", Short: "push an item, hold it until interrupted", Args: arguments("PATH", "JSON|-")}
+	cmd := &cobra.Command{Use: "push PATH JSON|-", Short: "push an item, hold it until interrupted", Args: arguments("PATH", "JSON|-"), ValidArgsFunction: nothing}
 	cmd.Long = "push an item, and hold it until interrupted or, with --exec, while a command runs;\n" +
 		"the command finds VERA_PATH, VERA_VERSION, VERA_SESSION and VERA_SERVER set"
 	server := serverFlag(cmd.Flags())

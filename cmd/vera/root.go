@@ -73,22 +73,44 @@ func addFlags(flags *pflag.FlagSet, c *config) {
 // limits, by purpose.
 func rootHelp(root *cobra.Command) string {
 	var b strings.Builder
-	b.WriteString("vera: a coordination service whose protocol is the web\n\nCommands\n")
+	b.WriteString("vera: a coordination service whose protocol is the web\n\n")
 	b.WriteString(twoColumns(root.Commands()))
 	b.WriteString(serveHelp(false))
 	b.WriteString("\nLimits and Raft's times: vera serve --help. Every flag is also VERA_FLAG_NAME and a key of --config.\n")
 	return b.String()
 }
 
-// twoColumns lists commands, to be read down the left column first.
+// forClients are the commands that speak with the clients' listener, in the
+// order of what a newcomer tries; what is none of theirs runs and operates peers.
+func forClients() []string { return []string{"get", "watch", "push", "elect"} }
+
+// twoColumns lists commands: those of clients, and those that run and operate
+// peers; what is for everybody stands below the shorter column.
 func twoColumns(all []*cobra.Command) string {
-	all = slices.DeleteFunc(slices.Clone(all), func(c *cobra.Command) bool { return !c.IsAvailableCommand() })
+	var left, right, below []*cobra.Command
+	for _, c := range all {
+		switch {
+		case !c.IsAvailableCommand():
+		case slices.Contains(forClients(), c.Name()):
+			left = append(left, c)
+		case c.Name() == "completion" || c.Name() == "version":
+			below = append(below, c)
+		default:
+			right = append(right, c)
+		}
+	}
+	order := func(c *cobra.Command) int { return slices.Index(forClients(), c.Name()) }
+	slices.SortFunc(left, func(a, b *cobra.Command) int { return order(a) - order(b) })
+	left = append(left, below...)
 	var b strings.Builder
-	half := (len(all) + 1) / 2
-	for i, left := range all[:half] {
-		line := fmt.Sprintf("  %-10s %-42s", left.Name(), left.Short)
-		if half+i < len(all) {
-			line += fmt.Sprintf("%-10s %s", all[half+i].Name(), all[half+i].Short)
+	fmt.Fprintf(&b, "%-54s %s\n", "For clients", "For peers")
+	for i := range max(len(left), len(right)) {
+		line := fmt.Sprintf("%-54s ", "")
+		if i < len(left) {
+			line = fmt.Sprintf("  %-10s %-42s", left[i].Name(), left[i].Short)
+		}
+		if i < len(right) {
+			line += fmt.Sprintf("  %-10s %s", right[i].Name(), right[i].Short)
 		}
 		b.WriteString(strings.TrimRight(line, " ") + "\n")
 	}

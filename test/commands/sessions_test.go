@@ -3,6 +3,7 @@ package commands
 import (
 	"encoding/json"
 	"errors"
+	"path/filepath"
 	"strings"
 	"testing"
 
@@ -38,7 +39,8 @@ func TestSessionsAreListedShownAndEnded(t *testing.T) {
 	if err := json.Unmarshal([]byte(must(t, c, p, "sessions", "show", s.Session)), &one); err != nil || len(one.Holds) != 1 || one.Holds[0] != (client.Held{Path: "/data/mine", Version: l.Version}) {
 		t.Errorf("%+v, %v", one, err)
 	}
-	if out, _, status := operate(t, c, p, "__complete", "sessions", "end", s.Session[:3]); status != 0 || !strings.HasPrefix(out, s.Session+"\t") {
+	if out, _, status := run(t, c.Binary(), "__complete", "sessions", "end", "--server", "http://"+p.Admin,
+		"--admin-token-file", filepath.Join(filepath.Dir(p.Dir), "token"), s.Session[:3]); status != 0 || !strings.HasPrefix(out, s.Session+"\t") {
 		t.Errorf("completed: %d %s", status, out)
 	}
 	must(t, c, p, "sessions", "end", s.Session)
