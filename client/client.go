@@ -13,13 +13,14 @@ import (
 )
 
 const (
-	dialMost  = 8 * time.Second  // one try to connect: a server answers only when the log has the session
-	dialSlow  = time.Second      // after that another place is tried beside it
-	idleMost  = 25 * time.Second // of silence, before a ping asks; not a part of 60 s, so that clients do not fall into step
-	quietMost = 10 * time.Second // without a word while something is asked, before a link is given up
-	wakeMost  = 2 * time.Second  // the same, after this machine slept
-	lateMost  = time.Second      // between when the loop should have run and when it did, before it takes that for sleep
-	goodbye   = 5 * time.Second  // for the last words
+	dialMost   = 8 * time.Second  // one try to connect: a server answers only when the log has the session
+	dialSlow   = time.Second      // after that another place is tried beside it
+	idleMost   = 25 * time.Second // of silence, before a ping asks; not a part of 60 s, so that clients do not fall into step
+	quietMost  = 10 * time.Second // without a word while something is asked, before a link is given up
+	wakeMost   = 2 * time.Second  // the same, after this machine slept or when others wait for the link
+	pressEvery = time.Second / 2  // of silence, before a link is pinged that others wait for
+	lateMost   = time.Second      // between when the loop should have run and when it did, before it takes that for sleep
+	goodbye    = 5 * time.Second  // for the last words
 )
 
 var (

@@ -110,7 +110,7 @@ func (c *Client) place(now time.Duration) {
 	}
 	links := slices.Clone(c.links)
 	for _, i := range s.surplus(parts) {
-		if links[i] != c.ears {
+		if links[i] != c.ears && !links[i].busy() {
 			c.leave(links[i])
 		}
 	}

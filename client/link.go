@@ -49,6 +49,11 @@ func (l *link) id() string {
 	return l.place.id()
 }
 
+// busy says whether something is on its way that somebody waits for.
+func (l *link) busy() bool {
+	return slices.ContainsFunc(l.under, func(a *ask) bool { return a.request.Action != vera.ActionPing })
+}
+
 // ask is one request on its way over a link. Its functions run on the loop.
 type ask struct {
 	request  request

@@ -220,3 +220,75 @@ func TestReadsAreNotOlderThanOwnWrites(t *testing.T) {
 		c.Close()
 	})
 }
+
+// TestWritesDoNotStayWithALeaderThatCannotAnswer has a leader stand still, or
+// lose the majority, while another one takes over.
+func TestWritesDoNotStayWithALeaderThatCannotAnswer(t *testing.T) {
+	for _, still := range []bool{true, false} {
+		inWorld(t, []string{"a", "b", "c"}, func(t *testing.T, w *world) {
+			c := w.connect(w.options(), "a", "b", "c")
+			w.do(func() { w.mute["a"], w.stuck["a"] = still, true })
+			results, _ := pushes(t, c, 3)
+			began := time.Now()
+			if !still {
+				w.suspend("a", "suspended")
+			}
+			w.lead("b")
+			for i, result := range results {
+				if err := <-result; err != nil {
+					t.Errorf("push %d: %v", i, err)
+				}
+			}
+			if took := time.Since(began); took > 3*time.Second || !still && took > time.Second {
+				t.Errorf("still %v: it took %v", still, took)
+			}
+			if got := w.data("/data/a"); !slices.Equal(got, inOrder(3)) {
+				t.Errorf("still %v: pushed %v", still, got)
+			}
+			c.Close()
+		})
+	}
+}
+
+func TestAnUpdateIsNotOvertakenByItsNewer(t *testing.T) {
+	inWorld(t, []string{"a", "b", "c"}, func(t *testing.T, w *world) {
+		c := w.connect(w.options(), "a", "b", "c")
+		h, _, err := c.Push(t.Context(), "/data/a", numbered{0})
+		if err != nil {
+			t.Fatal(err)
+		}
+		w.do(func() { w.stuck["a"] = true })
+		results := make(chan error, 2)
+		update := func(n int) {
+			_, err := h.Update(context.Background(), numbered{n})
+			results <- err
+		}
+		go update(1)
+		synctest.Wait()
+		w.suspend("a", "suspended")
+		w.lead("b")
+		synctest.Wait()
+		go update(2)
+		pass(4 * time.Second)
+		if got := w.requests("update"); len(got) != 1 {
+			t.Errorf("while the first may still be done: %v", got)
+		}
+		w.do(func() { // it is done, late
+			w.stuck["a"] = false
+			for _, g := range w.guests {
+				if g.peer == "a" {
+					g.change(w.heard[slices.IndexFunc(w.heard, func(h heard) bool { return h.Action == "update" })].asked)
+				}
+			}
+		})
+		for range 2 {
+			if err := <-results; err != nil {
+				t.Error(err)
+			}
+		}
+		if got := w.data("/data/a"); !slices.Equal(got, []string{`{"n":2}`}) {
+			t.Errorf("updated to %v", got)
+		}
+		c.Close()
+	})
+}

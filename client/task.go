@@ -141,6 +141,7 @@ func (c *Client) carry(now time.Duration) {
 	}
 	under := slices.ContainsFunc(c.writes, func(t *task) bool { return t.on != nil })
 	if c.writer != l && c.writer != nil && under {
+		c.press(c.writer, l, now)
 		return
 	}
 	c.writer = l
@@ -152,6 +153,24 @@ func (c *Client) carry(now time.Duration) {
 			return
 		}
 		c.begin(l, t)
+	}
+}
+
+// press has a link show soon that it lives, since a better one is there and
+// waits for its answers: they may be those of a peer that stands still. One
+// whose peer says that it can do nothing now is given up, unless an update is
+// under way: that peer may do it yet, and must not after a later one.
+func (c *Client) press(l, better *link, now time.Duration) {
+	update := slices.ContainsFunc(c.writes, func(t *task) bool { return t.on == l && t.request.Action == vera.ActionUpdate })
+	switch {
+	case l.suspended && !better.suspended && !update:
+		c.leave(l)
+		c.avoid(l.place)
+		c.until(now)
+	case now < l.heard+pressEvery:
+		c.until(l.heard + pressEvery)
+	case !l.asleep:
+		l.asleep, l.heard = true, now
 	}
 }
 
