@@ -80,8 +80,6 @@ func (c *Client) register(now time.Duration) {
 	}
 	for path := range c.unwatched {
 		delete(c.unwatched, path)
-		delete(l.told, path)
-		delete(l.asked, path)
 		c.send(l, &ask{request: request{Action: vera.ActionUnwatch, Path: path}, answered: func([]byte, error) {}, lost: func() {
 			if c.watches[path] == nil {
 				c.unwatched[path] = true
@@ -170,6 +168,10 @@ func (c *Client) unwatch(w *watched, t *taker) {
 	if len(w.takers) == 0 && c.watches[w.path] == w {
 		delete(c.watches, w.path)
 		c.unwatched[w.path] = true
+		for _, l := range c.links {
+			delete(l.told, w.path) // it is told no more, so it grows old
+			delete(l.asked, w.path)
+		}
 	}
 }
 

@@ -203,11 +203,12 @@ func (c *Client) ended(l *link, how *Closed) {
 		c.endLife(nil, "ended")
 	case how.Code == vera.CloseGoingAway || how.Code == vera.CloseTryLater:
 		c.avoid(l.place)
-		c.retry = max(c.retry, c.now()+jitter(awayMost))
+		c.retry = c.now() + jitter(awayMost)
 	case was != ready || c.now()-l.began < dialSlow: // or it would be tried again and again without a pause
 		c.failed(l.place)
-	default:
+	default: // it is made up for at once, elsewhere if that can be
 		c.avoid(l.place)
+		c.retry = 0
 	}
 }
 
