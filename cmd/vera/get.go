@@ -1,9 +1,13 @@
 package main
 
 import (
+	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
+	"net"
+	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -26,7 +30,7 @@ func getCommand(s streams) *cobra.Command {
 		if *consistent {
 			options = append(options, client.Consistent())
 		}
-		read, err := client.Get(cmd.Context(), nil, *server, args[0], options...)
+		read, err := readAny(cmd.Context(), *server, args[0], options)
 		if err != nil {
 			return advised(*server, err)
 		}
@@ -36,6 +40,17 @@ func getCommand(s streams) *cobra.Command {
 		return printList(s.out, read.Listing)
 	}
 	return cmd
+}
+
+// readAny reads a list from the first of the servers that answers.
+func readAny(ctx context.Context, servers, path string, options []client.Option) (read client.Reading, err error) {
+	for server := range strings.SplitSeq(servers, ",") {
+		read, err = client.Get(ctx, nil, server, path, options...)
+		if _, lost := errors.AsType[net.Error](err); !lost {
+			break
+		}
+	}
+	return read, err
 }
 
 // answer is a list as the command line prints it: as the wire has it, items always there.

@@ -19,6 +19,7 @@ const beatEvery = 4 * time.Millisecond
 // A mark is a line of the fenced file: a command was at work at that moment.
 type mark struct {
 	fence   uint64
+	who     int    // number of the candidate
 	what    string // start, beat, stop
 	refused bool   // by the file: a higher fence wrote before
 	at      time.Duration
@@ -28,8 +29,9 @@ type mark struct {
 // VERA_TEST_STUBBORN does not.
 func beat(file string) {
 	fence, err := strconv.ParseUint(os.Getenv("VERA_FENCE"), 10, 64)
-	if err != nil {
-		panic("no VERA_FENCE")
+	who, err2 := strconv.Atoi(os.Getenv("VERA_TEST_CANDIDATE"))
+	if err != nil || err2 != nil {
+		panic("no VERA_FENCE, or no candidate")
 	}
 	f, err := os.OpenFile(file, os.O_RDWR|os.O_APPEND|os.O_CREATE, 0o600)
 	if err != nil {
@@ -39,12 +41,12 @@ func beat(file string) {
 	signal.Notify(term, syscall.SIGTERM)
 	beats := time.NewTicker(beatEvery)
 	for what := "start"; ; what = "beat" {
-		write(f, mark{fence: fence, what: what, at: boottime()})
+		write(f, mark{fence: fence, who: who, what: what, at: boottime()})
 		select {
 		case <-beats.C:
 		case <-term:
 			if os.Getenv("VERA_TEST_STUBBORN") == "" {
-				write(f, mark{fence: fence, what: "stop", at: boottime()})
+				write(f, mark{fence: fence, who: who, what: "stop", at: boottime()})
 				os.Exit(0)
 			}
 		}
@@ -70,7 +72,7 @@ func write(f *os.File, m mark) {
 		before = markOf(lines[len(lines)-1])
 	}
 	highest := max(before.fence, m.fence)
-	if _, err := fmt.Fprintf(f, "%d %d %s %d\n", highest, m.fence, m.what, m.at); err != nil {
+	if _, err := fmt.Fprintf(f, "%d %d %d %s %d\n", highest, m.fence, m.who, m.what, m.at); err != nil {
 		panic(err)
 	}
 	if err := syscall.Flock(int(f.Fd()), syscall.LOCK_UN); err != nil {
@@ -82,7 +84,7 @@ func write(f *os.File, m mark) {
 // that refused it, so that the last line tells the highest.
 func markOf(line string) (m mark) {
 	var own uint64
-	if _, err := fmt.Sscan(line, &m.fence, &own, &m.what, (*int64)(&m.at)); err != nil {
+	if _, err := fmt.Sscan(line, &m.fence, &own, &m.who, &m.what, (*int64)(&m.at)); err != nil {
 		panic(fmt.Sprintf("%q: %v", line, err))
 	}
 	m.refused = own < m.fence

@@ -9,7 +9,6 @@ import (
 	"path/filepath"
 	"slices"
 	"strconv"
-	"strings"
 	"sync"
 	"syscall"
 	"testing"
@@ -35,8 +34,7 @@ type race struct {
 	c          *cluster.Cluster
 	file       string
 	binary     string
-	candidates []*candidate
-	before     int // marks that were there when the last fault happened
+	candidates []*candidate // by their numbers; some are dead
 }
 
 // stand starts a candidate.
@@ -44,7 +42,7 @@ func (r *race) stand(p *cluster.Peer, stubborn bool) *candidate {
 	r.t.Helper()
 	line := append(r.c.Within(p), r.binary, "elect", "/data/led", "--again", "--grace", electGrace.String(), "--server", "http://"+p.Client, "--", os.Args[0])
 	k := &candidate{cmd: exec.Command(line[0], line[1:]...), peer: p, said: &bytes.Buffer{}, exited: make(chan struct{})}
-	k.cmd.Env = append(os.Environ(), "VERA_TEST_FENCED_FILE="+r.file)
+	k.cmd.Env = append(os.Environ(), "VERA_TEST_FENCED_FILE="+r.file, "VERA_TEST_CANDIDATE="+strconv.Itoa(len(r.candidates)))
 	if stubborn {
 		k.cmd.Env = append(k.cmd.Env, "VERA_TEST_STUBBORN=1")
 	}
@@ -69,58 +67,27 @@ func (k *candidate) end(s syscall.Signal) {
 	<-k.exited
 }
 
-// leader is the candidate whose command is at work, and its fence.
+// leader is the candidate whose command is at work, and the command's first
+// mark, none of before a moment.
 func (r *race) leader(since time.Duration) (lead *candidate, first mark) {
 	r.t.Helper()
-	r.c.Await("a command at work", func() error {
+	err := cluster.Ask(2*cluster.Patience, func() error {
 		all := marks(r.t, r.file)
-		if len(all) == 0 || all[len(all)-1].at < since {
+		if len(all) == 0 {
 			return errors.New("nobody writes")
 		}
 		last := all[len(all)-1]
 		first = all[slices.IndexFunc(all, func(m mark) bool { return m.fence == last.fence })]
+		lead = r.candidates[last.who]
 		if first.at < since {
 			return fmt.Errorf("still %d", last.fence)
 		}
-		if lead = r.holder(last.fence); lead == nil {
-			return fmt.Errorf("nobody's child has %d", last.fence)
-		}
 		return nil
 	})
-	return lead, first
-}
-
-// holder is the candidate below which a command with that fence runs.
-func (r *race) holder(fence uint64) *candidate {
-	environments, _ := filepath.Glob("/proc/[0-9]*/environ")
-	for _, file := range environments {
-		text, _ := os.ReadFile(file)
-		if !bytes.Contains(text, []byte("VERA_FENCE="+strconv.FormatUint(fence, 10)+"\x00")) || !bytes.Contains(text, []byte(r.file+"\x00")) {
-			continue
-		}
-		for pid, _ := strconv.Atoi(filepath.Base(filepath.Dir(file))); pid > 1; pid = parent(pid) {
-			for _, k := range r.candidates {
-				if k.cmd.Process.Pid == pid {
-					return k
-				}
-			}
-		}
-	}
-	return nil
-}
-
-func parent(pid int) int {
-	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
 	if err != nil {
-		return 0
+		r.t.Fatalf("waited for a command at work: %v", err)
 	}
-	_, rest, _ := strings.Cut(string(text), ") ")
-	fields := strings.Fields(rest)
-	if len(fields) < 2 {
-		return 0
-	}
-	above, _ := strconv.Atoi(fields[1])
-	return above
+	return lead, first
 }
 
 // verdict says where two commands were at work at once: a mark of a lower fence
@@ -152,7 +119,6 @@ func electFaults(r *race) []struct {
 } {
 	replace := func(k *candidate, s syscall.Signal) {
 		k.end(s)
-		r.candidates = slices.DeleteFunc(r.candidates, func(other *candidate) bool { return other == k })
 		r.stand(k.peer, len(r.candidates)%2 == 0)
 	}
 	return []struct {
@@ -186,7 +152,8 @@ func TestElectNeverRunsTwoCommands(t *testing.T) {
 	if soak() {
 		rounds = 200
 	}
-	c := cluster.Start(t, 3, cluster.Options{Net: true, Plain: true, Flags: []string{"--failover-grace", "2s", "--max-leader-time", "3s"}})
+	c := cluster.Start(t, 3, cluster.Options{Net: true, Plain: true, Flags: []string{
+		"--failover-grace", "2s", "--max-leader-time", "3s", "--raft-heartbeat", "1s", "--raft-election", "1s", "--raft-lease", "800ms"}})
 	r := &race{t: t, c: c, file: filepath.Join(t.TempDir(), "fenced"), binary: c.Binary()}
 	for i, p := range c.Peers {
 		r.stand(p, i == 0)
@@ -198,7 +165,7 @@ func TestElectNeverRunsTwoCommands(t *testing.T) {
 		}
 		ending.Wait()
 		if t.Failed() {
-			for _, k := range r.candidates {
+			for _, k := range r.candidates[max(0, len(r.candidates)-4):] {
 				t.Logf("at %s:\n%s", k.peer.Name, k.said)
 			}
 		}
