@@ -18,12 +18,14 @@ check: vet
 vet:
 	@test -z "$$(gofmt -l .)" || { gofmt -l .; echo 'gofmt the files above'; exit 1; }
 	$(GO) vet ./...
+	cd examples && $(GO) vet ./...
 
 # Everything, with what it needs installed first.
 test: vet web net
 	$(GO) test -race -timeout 15m $$($(GO) list ./... | grep -v '^vera/test\(/cluster\|/commands\|/faults\|$$\)')
 	$(GO) test -timeout 10m ./test/sim # once more without -race: 2,000 runs
 	$(GO) test -p 1 -timeout 20m ./test ./test/cluster ./test/commands ./test/faults
+	cd examples && $(GO) test -race -p 1 -timeout 10m ./... # a module of its own
 
 # What the browser and Node tests need. Where it cannot be installed their
 # tests say so and skip, except in CI, where they fail.

@@ -37,6 +37,7 @@ var mayImport = map[string][]string{
 	"vera/client/js":  {},
 	"vera/test":       {"vera", "vera/client"},
 	"vera/test/sim":   {"vera", "vera/raft", "vera/raft/state", "vera/actors", "vera/test"},
+	"vera/examples":   {"vera", "vera/client"},
 	"vera/cmd/vera":   {"vera", "vera/raft", "vera/raft/state", "vera/actors", "vera/ws", "vera/client", "vera/client/js"},
 }
 
@@ -51,6 +52,7 @@ var onlyIn = map[string][]string{
 	"github.com/hashicorp/go-hclog":      {"vera/raft"},
 	"github.com/anishathalye/porcupine":  {"vera/test"},
 	"github.com/dunglas/httpsfv":         {"vera/raft/sign"},
+	"github.com/miekg/dns":               {"vera/examples"},
 }
 
 // neverIn says what a room must do without, in code that is not a test.
