@@ -193,7 +193,7 @@ func TestKilledBackendUnderLoad(t *testing.T) {
 		}
 	}()
 	before := sum(gets()) + sum(posts())
-	w.await("more answers", func() bool { return sum(gets())+sum(posts()) > before+2000 })
+	w.await("more answers", func() bool { return sum(gets())+sum(posts()) > before+500 })
 	ghost.Close()
 	if n := heard.Load(); n > 0 {
 		t.Errorf("%d connections to the killed one after it was told to be gone", n)
