@@ -137,6 +137,7 @@ class Connection {
     this.dead = true
     clearTimeout(timer)
     client._connections.delete(this)
+    if (client._ears === this) client._ears = undefined
     if (!socket) return
     socket.onopen = socket.onmessage = socket.onclose = null
     if (code > 1000 && socket.terminate) socket.terminate()
@@ -376,7 +377,6 @@ class Client extends Events {
   _ended(reason, but) {
     const had = this._had(), { session } = this
     for (const connection of this._connections) if (connection !== but) connection.drop()
-    if (this._ears !== but) this._ears = undefined
     for (const list of this._lists.values()) list.source = undefined
     this._lose(reason)
     for (const request of this._requests) {
@@ -393,7 +393,6 @@ class Client extends Events {
   _lose(reason) { for (const item of [...this._items.values()]) item._lose(reason) }
   _lost(connection, code, error) {
     const { url, joined } = connection
-    if (this._ears === connection) this._ears = undefined
     for (const list of this._lists.values()) list.lose(connection)
     if (this.state === "closed") return
     if (code === 4003) error = new VeraError("Forbidden", "closed with 4003", { final: true })
@@ -489,7 +488,7 @@ class List {
       if (answer.code === "OK") return this.take(ears, answer)
       this.limit = undefined
       if (answer.code === "Unavailable") setTimeout(() => this.sync(), backoff(5))
-      else if (!answer.lost && answer.code !== "SessionEnded") for (const watch of takers) watch.close(new VeraError(answer.code, answer.message))
+      else if (!answer.lost && answer.code !== "SessionEnded") for (const watch of takers) watch.fail(new VeraError(answer.code, answer.message))
     })
   }
   lose(connection) {
@@ -570,6 +569,10 @@ class Watch {
       this.close()
     }
   }
+  fail(error) {
+    this.close(error)
+    if (this.listener) call(() => { throw error }) // who else would hear of it
+  }
   close(error) {
     const { over, list, listener } = this
     if (over) return
@@ -577,7 +580,6 @@ class Watch {
     list.takers.delete(this)
     list.sync()
     if (!listener) this.poke()
-    else if (error) call(() => { throw error })
   }
 }
 

@@ -9,7 +9,7 @@ const told = { session: "me", resumed: false, graceMs: 3000, heartbeatMs: 10000,
 
 // settle lets everything happen that needs no time.
 export async function settle() {
-  for (let n = 0; n < 20; n++) await new Promise(resolve => setImmediate(resolve))
+  for (let n = 0; n < 6; n++) await new Promise(resolve => setImmediate(resolve))
 }
 
 class Socket {
@@ -97,7 +97,7 @@ export class Stage {
     return [client, this.last]
   }
   // pass lets time pass, in steps in which what is due happens.
-  async pass(ms, step = 50) {
+  async pass(ms, step = ms > 2000 ? 250 : 50) {
     for (; ms > 0; ms -= step) {
       mock.timers.tick(Math.min(step, ms))
       await settle()
