@@ -6,8 +6,8 @@
 //  1. vera.js is one module without dependencies that works as it is, without
 //     a build step. majority.js is loaded by programs and for connections to
 //     several peers only.
-//  2. Both are served without their comments and otherwise line by line as they
-//     are here. vera.js has then at most 6 KB when compressed by brotli.
+//  2. Both are served as they are here but for comments and empty lines. vera.js
+//     has then at most 6 KB when compressed by brotli.
 package js
 
 import (
@@ -18,15 +18,12 @@ import (
 //go:embed vera.js majority.js
 var files embed.FS
 
-// commented finds a comment that ends its line. The modules have no other text
-// with two slashes behind a space.
-var commented = regexp.MustCompile(`(?m)(^|[ \t])[ \t]*//( .*)?$`)
-
-const notice = "// Vera's client. Its source, with comments and types, is in client/js."
+// commented finds lines that are a comment, the comment behind a line's end, and
+// empty lines. The modules have no other text with two slashes behind a space.
+var commented = regexp.MustCompile(`(?m)^[ \t]*//.*\n|[ \t]+// .*$|^\n`)
 
 // Scripts returns the modules by the path under which pages import them,
-// "/vera.js" and what that imports. Their lines are those of the source, so
-// that what a browser says of an error points to the right one.
+// "/vera.js" and what that imports.
 func Scripts() map[string][]byte {
 	scripts := map[string][]byte{}
 	for _, name := range []string{"vera.js", "majority.js"} {
@@ -34,8 +31,7 @@ func Scripts() map[string][]byte {
 		if err != nil {
 			panic("client/js: " + name + " is embedded, and yet: " + err.Error())
 		}
-		lines := commented.ReplaceAll(text, nil)
-		scripts["/"+name] = append([]byte(notice), lines...)
+		scripts["/"+name] = commented.ReplaceAll(text, nil)
 	}
 	return scripts
 }

@@ -34,16 +34,15 @@ export class VeraError extends Error {
   }
 }
 
+const over = applied => new VeraError("SessionEnded", "the session ended", { applied })
+
 // Two clocks: performance.now() may stand still in sleep, Date.now() may be set.
 // The larger difference counts, so a clock that is set only makes time longer.
 const now = () => [performance.now(), Date.now()]
 const since = ([steady, wall]) => Math.max(performance.now() - steady, Date.now() - wall)
 
-const backoff = failures => Math.random() * Math.min(10_000, 100 * 2 ** failures)
-const aborts = (signal, then, ...more) => {
-  if (signal?.aborted) then()
-  else signal?.addEventListener("abort", then, ...more)
-}
+const backoff = failures => Math.random() * Math.min(patience, 100 * 2 ** failures)
+const aborts = (signal, then) => signal?.aborted ? then() : signal?.addEventListener("abort", then)
 // call keeps what a listener throws from harming others.
 const call = (listener, told) => {
   try {
@@ -56,9 +55,8 @@ const call = (listener, told) => {
 class Events {
   _on = {}
   on(event, listener) {
-    const all = this._on[event] ??= new Set()
-    all.add(listener)
-    return () => all.delete(listener)
+    (this._on[event] ??= new Set()).add(listener)
+    return () => this._on[event].delete(listener)
   }
   _emit(event, told) {
     for (const listener of [...this._on[event] ?? []]) call(listener, told)
@@ -75,7 +73,7 @@ class Connection {
   constructor(client, url, quiet) {
     Object.assign(this, { client, url, quiet, number: ++client._opened })
     client._connections.add(this)
-    this.timer = setTimeout(() => this.over(), client._within())
+    this.timer = setTimeout(() => this.over(), Math.min(patience, hurry * (1 + client._failures)))
     this.open().catch(error => this.over(0, error))
   }
   async open() {
@@ -173,7 +171,7 @@ class Client extends Events {
 
   constructor(urls, options = {}) {
     super()
-    const node = globalThis.process?.versions?.node && !globalThis.document
+    const node = globalThis.process?.versions && !globalThis.document
     const { connections = node ? "majority" : "one", cookie, label: named = node ? "" : label(), signal } = options
     const own = import.meta.url.startsWith("http") ? import.meta.url : globalThis.location?.href
     this._given = [urls ?? new URL(own).origin].flat().map(url => url.replace(/^ws/, "http").replace(/\/$/, ""))
@@ -186,7 +184,7 @@ class Client extends Events {
     this._many = connections === "majority"
     if (node || urls || this._many) this._learn()
     this._plan()
-    aborts(signal, () => this.close(), this._closing)
+    aborts(signal, () => this.close())
   }
   get peer() { return this._ears?.peer }
   on(event, listener) {
@@ -205,7 +203,7 @@ class Client extends Events {
     return this._ask({ action: "get", path, limit, consistent, minIndex }, signal)
   }
   watch(path, options, listener) {
-    return typeof options === "function" ? new Watch(this, path, {}, options) : new Watch(this, path, options, listener)
+    return options?.call ? this.watch(path, {}, options) : new Watch(this, path, options, listener)
   }
   elect(path, data, options) { return new Election(this, path, data, options) }
 
@@ -222,26 +220,25 @@ class Client extends Events {
   // _ask gives a request to whoever can answer it, again and again if need be.
   // made turns the answer to a change into what the caller gets.
   _ask(message, signal, made, item) {
-    return new Promise((resolve, reject) => {
-      const { path, action, ifMatch } = message
-      const request = { text: JSON.stringify(message), sent: 0, resolve, reject, made, item, signal }
+    const { path, action, ifMatch } = message, merges = action === "update" && !ifMatch && item
+    const older = merges && this._requests.find(r => r.merges === item && !r.sent)
+    const done = new Promise((resolve, reject) => {
+      const request = { text: JSON.stringify(message), sent: 0, resolve, reject, made, item, merges, signal }
       if (this.state === "closed") return reject(this._why)
-      // of the updates of an item that wait, the newest stands for all
-      const older = action === "update" && this._requests.find(r => r.merges && r.item === item && !r.sent)
-      request.merges = action === "update" && !ifMatch
-      if (older && request.merges) {
-        this._forget(older)
-        request.resolve = told => (older.resolve(told), resolve(told))
-        request.reject = error => (older.reject(error), reject(error))
-      }
       this._requests.push(request)
       aborts(signal, request.abort = () => {
-        request.reject(signal.reason)
+        reject(signal.reason)
         if (action === "push" && request.sent) request.made = ({ version }) => new Item(this, path, version).remove().catch(() => {}) // not wanted any more
         else this._forget(request)
       })
-      this._flush()
     })
+    // of the updates of an item that wait, the newest stands for all
+    if (older) {
+      this._forget(older)
+      older.resolve(done)
+    }
+    this._flush()
+    return done
   }
   _forget(request) {
     this._requests = this._requests.filter(r => r !== request)
@@ -295,7 +292,7 @@ class Client extends Events {
   // _tooLarge ends what a server would not read, and no other would.
   _tooLarge(connection) {
     const [largest] = this._requests.filter(r => r.on === connection).sort((a, b) => b.text.length - a.text.length)
-    if (largest) this._answered(largest, { code: "TooLarge", message: "message: over the server's limit", applied: false })
+    if (largest) this._answered(largest, { code: "TooLarge", message: "too large", applied: false })
   }
 
   // _plan opens what is missing; with several connections majority.js knows what.
@@ -313,7 +310,6 @@ class Client extends Events {
       this._plan()
     }).catch(error => this._shut(error))
   }
-  _within() { return Math.min(patience, hurry * (1 + this._failures)) }
   _wake() {
     this._resume()
     for (const connection of this._connections) connection.ping(hurry)
@@ -329,17 +325,14 @@ class Client extends Events {
     const all = { client: this._label || undefined, graceMs, heartbeatMs, local, notify: quiet ? false : undefined }
     return new URLSearchParams(Object.entries(all).filter(([, value]) => value !== undefined))
   }
-  _dial(url) {
-    const { WebSocket = globalThis.WebSocket } = this._options
-    return this._more?.dial ? this._more.dial(this, url) : new WebSocket(url)
-  }
+  _dial(url) { return this._more ? this._more.dial(this, url) : new (this._options.WebSocket ?? WebSocket)(url) }
   // _greet gets the cookie, and an answer that a page may read: of a refused
   // WebSocket it reads none. So it comes first, and after each failure.
   async _greet(url) {
     if (this._greeted) return
     const get = this._options.fetch ?? fetch
     const answer = await get(`${url}/session?${this._query()}`, { credentials: "include", headers: this._more?.headers(this) })
-    const { status } = answer, { code = "Unavailable", message = "HTTP " + status } = await answer.json()
+    const { status } = answer, { code = "Unavailable", message } = await answer.json()
     if (!answer.ok) throw new VeraError(code, message, { final: status === 400 || status === 403 })
     this._more?.keep(this, answer)
     this._greeted = true
@@ -380,11 +373,11 @@ class Client extends Events {
     for (const list of this._lists.values()) list.source = undefined
     this._lose(reason)
     for (const request of this._requests) {
-      const { made, sent, item, reject } = request
+      const { made, sent, item } = request
       request.on = undefined
       if (!made || !sent && !item) continue
       this._forget(request)
-      reject(new VeraError("SessionEnded", "the session ended", { applied: sent ? "unknown" : false }))
+      request.reject(over(sent ? "unknown" : false))
     }
     if (had) this._emit("session", { session, resumed: false })
     this._changed()
@@ -395,16 +388,15 @@ class Client extends Events {
     const { url, joined } = connection
     for (const list of this._lists.values()) list.lose(connection)
     if (this.state === "closed") return
-    if (code === 4003) error = new VeraError("Forbidden", "closed with 4003", { final: true })
+    if (code === 4003) error = new VeraError("Forbidden", "forbidden", { final: true })
     if (error?.final) return this._shut(error)
     if (code === 4000) this._ended("ended")
     this._urls = [...this._urls.filter(u => u !== url), url] // another peer first
     if (joined) this._failures = 0
     else this._greeted = false, this._failing.add(url)
     // The first try after a loss is at once, but for servers that asked for time, or have none.
-    const hasty = code === 1001 || code === 1013 || this._brief
+    const wait = !joined ? backoff(++this._failures) : code === 1001 || code === 1013 || this._brief ? Math.random() * 250 : 0
     this._brief = joined && since(joined) < 1000
-    const wait = !joined ? backoff(++this._failures) : hasty ? Math.random() * 250 : 0
     clearTimeout(this._pause)
     this._pause = setTimeout(() => this._resume(), globalThis.navigator?.onLine === false ? patience : wait)
     this._changed(error)
@@ -425,11 +417,10 @@ class Client extends Events {
     if (previous === "closed") return
     this.state = "closed"
     this._closing.abort()
-    this._why = error ?? new VeraError("SessionEnded", "the client was closed", { applied: "unknown" })
+    this._why = error ?? over("unknown")
     clearTimeout(this._pause)
     clearTimeout(this._holding)
-    for (const connection of this._connections) if (!error && connection.joined) clearTimeout(connection.timer)
-    else connection.drop()
+    for (const connection of this._connections) if (error || !connection.joined) connection.drop()
     this._lose("closed")
     for (const request of this._requests.splice(0)) request.reject(this._why)
     for (const election of this._elections) election._look("closed")
@@ -446,15 +437,15 @@ class Item extends Events {
     super()
     Object.assign(this, { _client: client, path, version, data, list })
   }
-  update(data, { signal, ...more } = {}) { return this._ask("update", signal, { limit: 0, data, ...more }, () => this.data = data) }
-  remove({ signal, ...more } = {}) {
+  update(data, options) { return this._ask("update", { data, ...options }, () => this.data = data) }
+  remove(options) {
     this._leaving = true
-    return this._ask("remove", signal, { limit: 0, ...more }, () => this._forget()).finally(() => this._leaving = false)
+    return this._ask("remove", options, () => this._forget()).finally(() => this._leaving = false)
   }
-  _ask(action, signal, more, then) {
+  _ask(action, { signal, ...more } = {}, then) {
     const { _client, path, version, held } = this
     if (!held) return Promise.reject(new VeraError("NotFound", "the item is gone"))
-    return _client._ask({ action, path, version, ...more }, signal, told => (then(), told), this)
+    return _client._ask({ action, path, version, limit: 0, ...more }, signal, told => (then(), told), this)
   }
   _forget() {
     this.held = false
@@ -480,10 +471,9 @@ class List {
     this.limit = this.asked = limit
     if (!takers.size) {
       this.told = undefined
-      ears.ask({ action: "unwatch", path }, () => takers.size || lists.delete(path))
-      return
+      return ears.ask({ action: "unwatch", path }, () => takers.size || lists.delete(path))
     }
-    const unchanged = limit === asked && !items ? told?.index : undefined
+    const unchanged = limit === asked ? told?.index : undefined
     ears.ask({ action: "watch", path, items, limit: limit < Infinity ? limit : undefined, since: unchanged }, answer => {
       if (answer.code === "OK") return this.take(ears, answer)
       this.limit = undefined
@@ -542,12 +532,12 @@ class Watch {
   }
   // difference returns what is new since it was asked last, if anything.
   difference() {
-    const { limit, gone, items: before, told: was } = this, { told } = this.list
+    const { limit, gone, told: was } = this, { told } = this.list
     if (!told || told === was) return
-    const by = new Map(before.map(i => [i.version, i]))
+    const by = new Map(this.items.map(i => [i.version, i]))
     const items = told.items.length > limit ? told.items.slice(0, limit) : told.items
-    const total = told.total ?? (items === told.items ? undefined : told.items.length)
-    const same = (a, b) => told.path === peers ? JSON.stringify(a) === JSON.stringify(b) : a.updated === b.updated
+    const total = told.total ?? (items !== told.items ? told.items.length : undefined)
+    const same = (a, b) => a === b || JSON.stringify(a) === JSON.stringify(b)
     const added = items.filter(i => !by.has(i.version))
     const updated = items.filter(i => by.has(i.version) && !same(i, by.get(i.version)))
     for (const i of items) by.delete(i.version)
@@ -589,11 +579,10 @@ class Watch {
 class Election extends Events {
   _state = "waiting"
   _over = new AbortController() // of the candidate
-  _stop = this._over // of the leadership
   constructor(client, path, data, { signal } = {}) {
     super()
     this._client = client
-    if ((client.session ? client.graceMs : client._options.graceMs) === 0) throw new VeraError("InvalidParameter", "grace: with 0 nothing can be promised")
+    if ((client.session ? client.graceMs : client._options.graceMs) === 0) throw new VeraError("InvalidParameter", "grace: 0 promises nothing")
     client._elections.add(this)
     this._begin(path, data).catch(error => this._look(error.code, error))
     aborts(signal, () => this.resign())
@@ -605,7 +594,7 @@ class Election extends Events {
     this.item.on("lost", ({ reason }) => this._look(reason))
     this._watch = client.watch(path, { limit: 1 }, ({ items, removed }) => {
       if (items[0]?.version === this.fence) this._head = true
-      this._look(removed.some(i => i.version === this.fence) && "removed")
+      this._look(removed.find(i => i.version === this.fence) && "removed")
     })
     for (const connection of client._connections) connection.ping()
   }
@@ -619,8 +608,8 @@ class Election extends Events {
   _left() { return this._promise ? this._promise.ms - since(this._promise.sent) : 0 }
   // _look finds the state. Every question looks at the clock.
   _look(reason, error) {
-    const { _state: was, _client: client, fence } = this, left = this._left()
-    if (this._final) return
+    const { _state: was, _client: client, _final, fence } = this, left = this._left()
+    if (_final) return
     const led = was === "elected" || was === "suspended", leads = this._head && !reason && left > 0
     clearTimeout(this._timer)
     if (leads) this._timer = setTimeout(() => this._look(), left)
@@ -634,7 +623,7 @@ class Election extends Events {
     if (state === was && !reason) return
     if (!led) this._stop = new AbortController()
     if (state === "lost") this._stop.abort(error)
-    this._emit(state, { fence, final: this._final, reason: reason || "time", error })
+    this._emit(state, { fence, final: this._final, reason, error })
     if (leads && !led) this._look()
   }
   get state() { return this._look(), this._state }
