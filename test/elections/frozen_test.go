@@ -157,7 +157,7 @@ func TestAFrozenLeaderStopsInTime(t *testing.T) {
 	if out, err := exec.Command("go", "build", "-o", bin, "./leader").CombinedOutput(); err != nil {
 		t.Fatalf("go build: %v: %s", err, out)
 	}
-	peers := cluster.Start(t, 3, cluster.Options{})
+	peers := cluster.Start(t, 3, cluster.Options{Plain: true})
 	c := &court{pids: map[uint64]int{}, claims: map[uint64][2]int64{}, gone: map[uint64]int64{}, heads: []uint64{0}}
 	const path = "/data/frozen"
 	var servers []string
