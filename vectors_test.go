@@ -162,9 +162,9 @@ func checkRefusal(t *testing.T, err error, code Code, field, word string) {
 func TestAskVectors(t *testing.T) {
 	limits := DefaultLimits(1024)
 	for _, v := range readVectors[struct {
-		Call, Path             string
-		Version                uint64
-		Data, Options, Message json.RawMessage
+		Call, Path                  string
+		Version                     uint64
+		Data, Options, Message, May json.RawMessage
 	}](t, "asks.json") {
 		t.Run(fmt.Sprintf("%s %s %s", v.Call, v.Path, v.Options), func(t *testing.T) {
 			r, err := ParseRequest(v.Message, &limits)
