@@ -100,7 +100,7 @@ type guard struct {
 func (g *guard) run(in io.Reader, argv []string, s streams) error {
 	// Signals are vera's to pass on. They are taken and not ignored, since what
 	// is ignored the command would ignore too.
-	signal.Notify(make(chan os.Signal, 1), syscall.SIGINT, syscall.SIGTERM, syscall.SIGHUP, syscall.SIGQUIT)
+	signal.Notify(make(chan os.Signal, 1), passed()...)
 	go listen(in, g.moments)
 	m, ok := <-g.moments
 	if !ok || sinceBoot() >= m.term {
