@@ -195,6 +195,26 @@ func TestALeaderThatIsCutOffStopsBeforeItsItemCanBeGone(t *testing.T) {
 	})
 }
 
+func TestALateAnswerPromisesNoMore(t *testing.T) {
+	inWorld(t, []string{"a"}, func(t *testing.T, w *world) {
+		w.do(func() { w.lag = 700 * time.Millisecond })
+		c, e := w.elect(w.options())
+		ctx, err := e.Leader(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		pass(10*time.Second + 123*time.Millisecond)
+		var promised time.Time
+		w.do(func() { w.mute["a"], promised = true, w.promised })
+		<-ctx.Done()
+		if stopped := time.Since(promised); stopped > 1800*time.Millisecond || stopped < time.Second {
+			t.Errorf("stopped %v after a ping came that was promised 2s", stopped)
+		}
+		w.do(func() { w.mute["a"] = false })
+		c.Close()
+	})
+}
+
 func TestDoubtIsToldBeforeTheEnd(t *testing.T) {
 	inWorld(t, []string{"a", "b"}, func(t *testing.T, w *world) {
 		c, e := w.elect(w.options())

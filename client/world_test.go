@@ -34,6 +34,8 @@ type world struct {
 	cookies     int
 	safe        time.Duration // what pings are promised
 	unavailable int           // how many writes are refused with Unavailable
+	lag         time.Duration // between a ping and its answer
+	promised    time.Time     // when the ping came that was answered last, with a lag
 	refuse      int           // status that handshakes are refused with; 0: none
 	heard       []heard       // every request, in its order
 	dialled     []string
@@ -239,7 +241,20 @@ func (g *guest) take(a asked) {
 		_ = json.Unmarshal(text, &v)
 		g.answer(a, v)
 	case "ping":
-		g.answer(a, answer{"safeMs": w.safe.Milliseconds(), "index": w.index})
+		v := answer{"safeMs": w.safe.Milliseconds(), "index": w.index}
+		if w.lag == 0 {
+			g.answer(a, v)
+			return
+		}
+		promised := time.Now()
+		time.AfterFunc(w.lag, func() {
+			w.do(func() {
+				if !w.mute[g.peer] {
+					w.promised = promised
+				}
+				g.answer(a, v)
+			})
+		})
 	case "push", "update", "remove":
 		switch {
 		case w.stuck[g.peer]:
