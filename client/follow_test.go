@@ -19,6 +19,7 @@ type collected struct {
 	mu     sync.Mutex
 	known  []Item
 	told   int
+	first  int // items that were told first
 	resets int
 	last   uint64
 	wrong  error
@@ -52,7 +53,9 @@ func (f *collected) follow(n Notification) {
 	if f.ended != nil {
 		return
 	}
-	f.told++
+	if f.told++; f.told == 1 {
+		f.first = len(n.Items)
+	}
 	if n.Reset {
 		f.resets++
 	}
@@ -224,6 +227,9 @@ func TestWatchesOfOneListAreOne(t *testing.T) {
 		for _, f := range []*collected{two, one, all} {
 			f.is(t, w)
 		}
+		if two.first != 2 || one.first != 1 || all.first != 5 {
+			t.Errorf("first told of %d, %d and %d items, want 2, 1 and 5", two.first, one.first, all.first)
+		}
 		if got := len(none.known); got != 4 {
 			t.Errorf("told of %d items, want 4", got)
 		}
@@ -246,4 +252,39 @@ func TestWatchesOfOneListAreOne(t *testing.T) {
 		}
 		c.Close()
 	})
+}
+
+// TestAPeerThatIsLateTakesNothingBack listens to one peer and then to another
+// that is behind it. The loop does not run: the test is the loop.
+func TestAPeerThatIsLateTakesNothingBack(t *testing.T) {
+	c := newClient([]string{"http://a"}, Options{clock: func() time.Duration { return time.Hour }})
+	defer c.cancel()
+	items := func(versions ...uint64) (all []Item) {
+		for _, v := range versions {
+			all = append(all, Item{Version: v})
+		}
+		return all
+	}
+	w := c.watch("/data/a")
+	taken := &taker{limit: noLimit, news: func(*watched) {}, fail: func(error) {}}
+	w.takers = []*taker{taken}
+	first, second := &link{place: &place{}, told: map[string]*list{}}, &link{place: &place{}, told: map[string]*list{}}
+	tell := func(l *link, n Notification, want ...uint64) {
+		t.Helper()
+		n.Path = "/data/a"
+		c.told(l, n)
+		taken.take(w)
+		if got := taken.last; len(got.items) != len(want) || len(want) > 0 && got.items[len(want)-1].Version != want[len(want)-1] {
+			t.Errorf("at %d told %v, want %v", n.Index, got.items, want)
+		}
+	}
+	c.listen(first)
+	tell(first, Notification{Index: 8, Reset: true, Items: items(1, 2)}, 1, 2)
+	tell(first, Notification{Index: 10, Added: items(3), Removed: items(1)}, 2, 3)
+	tell(second, Notification{Index: 8, Reset: true, Items: items(1, 2)}, 2, 3)
+	c.listen(second)
+	tell(second, Notification{Index: 9, Removed: items(1)}, 2, 3)
+	tell(second, Notification{Index: 10, Added: items(3)}, 2, 3)
+	tell(first, Notification{Index: 12, Added: items(12)}, 2, 3)
+	tell(second, Notification{Index: 12, Added: items(12), Removed: items(2)}, 3, 12)
 }
