@@ -197,3 +197,25 @@ func TestASuspendedPeerIsNotListenedTo(t *testing.T) {
 		c.Close()
 	})
 }
+
+// TestOneClientIsOneSession has the first handshake be slow, so that another
+// one gets the cookie first.
+func TestOneClientIsOneSession(t *testing.T) {
+	for _, slow := range []string{"a", "b"} {
+		inWorld(t, []string{"a", "b", "c"}, func(t *testing.T, w *world) {
+			w.slow = slow
+			c := w.connect(w.options(), "a", "b")
+			w.do(func() {
+				for _, g := range w.guests {
+					if g.cookie != c.Cookie() {
+						t.Errorf("at %s it is another session", g.peer)
+					}
+				}
+			})
+			if got := w.connections(); len(got) != 2 || loud(got) != 1 {
+				t.Errorf("connected to %v", got)
+			}
+			c.Close()
+		})
+	}
+}

@@ -254,6 +254,16 @@ func TestWatchesOfOneListAreOne(t *testing.T) {
 	})
 }
 
+func TestWhoWantsMoreWaitsForMore(t *testing.T) {
+	w := &watched{shown: &list{limit: 1, items: []Item{{Version: 1}}}}
+	for limit, want := range map[int]bool{1: true, 0: true, 2: false, noLimit: false} {
+		taken := &taker{limit: limit}
+		if _, news := taken.take(w); news != want {
+			t.Errorf("of a list that is known to its first item, one who wants %d is told: %v", limit, news)
+		}
+	}
+}
+
 // TestAPeerThatIsLateTakesNothingBack listens to one peer and then to another
 // that is behind it. The loop does not run: the test is the loop.
 func TestAPeerThatIsLateTakesNothingBack(t *testing.T) {

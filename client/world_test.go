@@ -36,6 +36,7 @@ type world struct {
 	unavailable int           // how many writes are refused with Unavailable
 	lag         time.Duration // between a ping and its answer
 	promised    time.Time     // when the ping came that was answered last, with a lag
+	slow        string        // who lets the next one wait who dials
 	refuse      int           // status that handshakes are refused with; 0: none
 	heard       []heard       // every request, in its order
 	dialled     []string
@@ -109,6 +110,12 @@ func (w *world) dial(_ context.Context, _, address string) (net.Conn, error) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.dialled = append(w.dialled, name)
+	if w.slow == name {
+		w.slow = ""
+		w.mu.Unlock()
+		<-time.After(1500 * time.Millisecond)
+		w.mu.Lock()
+	}
 	if w.dead[name] {
 		return nil, errors.New("connection refused")
 	}
