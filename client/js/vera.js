@@ -371,7 +371,6 @@ class Client extends Events {
     const had = this._had(), { session } = this
     for (const connection of this._connections) if (connection !== but) connection.drop()
     for (const list of this._lists.values()) list.source = undefined
-    this._lose(reason)
     for (const request of this._requests) {
       const { made, sent, item } = request
       request.on = undefined
@@ -379,6 +378,7 @@ class Client extends Events {
       this._forget(request)
       request.reject(over(sent ? "unknown" : false))
     }
+    this._lose(reason) // last: what is pushed by those who are told belongs to the new life
     if (had) this._emit("session", { session, resumed: false })
     this._changed()
   }

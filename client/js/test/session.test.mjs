@@ -61,6 +61,21 @@ for (const [name, session] of [["says so", { resumed: false }], ["lacks an item"
   })
 }
 
+test("who is told of a loss may push at once: that is of the new life", async t => {
+  const stage = new Stage(t)
+  const [client, first] = await stage.joined()
+  const one = client.push("/data/a", {})
+  first.answer("push", { index: 12, version: 12 })
+  let anew
+  ;(await one).on("lost", () => anew = client.push("/data/a", { again: true }))
+  await first.lost()
+  await stage.pass(1)
+  await stage.last.open({ index: 20, resumed: false })
+  stage.last.answer("push", { index: 21, version: 21 })
+  assert.equal((await anew).version, 21)
+  assert.ok((await anew).held)
+})
+
 test("an item that the answering peer can't know yet is not lost", async t => {
   const stage = new Stage(t)
   const [client, first] = await stage.joined()
