@@ -107,12 +107,14 @@ async function close() {
 async function offline(tab, meanwhile) {
   const tools = await context.newCDPSession(tab.page)
   const emulate = offline => tools.send("Network.emulateNetworkConditions", { offline, latency: 0, downloadThroughput: -1, uploadThroughput: -1 })
-  wire.cut = true
-  await emulate(true)
-  assert.equal(await tab.page.evaluate(() => navigator.onLine), false)
-  await meanwhile()
-  wire.mend()
-  await emulate(false)
+  await whileDown(async () => {
+    wire.cut = true
+    await emulate(true)
+    assert.equal(await tab.page.evaluate(() => navigator.onLine), false)
+    await meanwhile()
+    wire.mend()
+    await emulate(false)
+  })
   await tools.detach()
 }
 
