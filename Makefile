@@ -12,7 +12,7 @@ build:
 
 # Five minutes: everything but the tests of the real binary.
 check: vet
-	$(GO) test -race -short $$($(GO) list ./... | grep -v '^vera/test\(/cluster\|/commands\|/faults\|$$\)')
+	$(GO) test -race -short $$($(GO) list ./... | grep -v '^vera/test\(/cluster\|/commands\|/faults\|/web\|$$\)')
 	$(GO) test -run '^TestHouse' ./test
 
 vet:
@@ -22,9 +22,9 @@ vet:
 
 # Everything, with what it needs installed first.
 test: vet web net
-	$(GO) test -race -timeout 15m $$($(GO) list ./... | grep -v '^vera/test\(/cluster\|/commands\|/faults\|$$\)')
+	$(GO) test -race -timeout 15m $$($(GO) list ./... | grep -v '^vera/test\(/cluster\|/commands\|/faults\|/web\|$$\)')
 	$(GO) test -timeout 10m ./test/sim # once more without -race: 2,000 runs
-	$(GO) test -p 1 -timeout 20m ./test ./test/cluster ./test/commands ./test/faults
+	$(GO) test -p 1 -timeout 20m ./test ./test/cluster ./test/commands ./test/faults ./test/web
 	cd examples && $(GO) test -race -p 1 -timeout 10m ./... # a module of its own
 
 # What the browser and Node tests need. Where it cannot be installed their
