@@ -49,7 +49,7 @@ export function plan(client) {
   if (!client._pause) {
     const ears = tried.every(c => c.quiet) && earsAt(client, open, voters)
     if (ears) client._connect(ears)
-    const quiet = client._ears && !tried.length && quietAt(client, open, voters, need)
+    const quiet = client._ears && !tried.some(c => c.quiet) && quietAt(client, open, voters, ears || tried.length ? 0 : need)
     if (quiet) client._connect(quiet, true)
   }
   const idle = open.filter(c => !client._requests.some(r => r.made && r.on === c)) // others are closed when their answers came
