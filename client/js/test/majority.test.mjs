@@ -91,13 +91,18 @@ test("changes under way on a connection to the old leader are answered before ot
 
 test("ears that the leader is at move away: a quiet connection takes their place", async t => {
   const stage = new Stage(t)
-  await stage.connect("http://a.example", { connections: "majority" })
+  const client = await stage.connect("http://a.example", { connections: "majority" }), told = []
+  client.watch(path, list => told.push(list.items.length))
   const first = await stage.last.open({ peer: "a", leader: "a" })
   first.answer("watch", { index: 10, etag: "3", items: peers("a") }, "/vera/peers")
+  first.answer("watch", { index: 12, etag: "12", items: [item(12)] }, path)
   await settle()
   const ears = stage.sockets.find(s => s !== first && !quiet(s))
   assert.ok(ears && at(ears) !== "a")
-  await ears.open({ peer: at(ears), leader: "a", resumed: true, watches: [{ path: "/vera/peers" }] })
+  await ears.open({ peer: at(ears), leader: "a", resumed: true, watches: [{ path, items: false }, { path: "/vera/peers" }] })
+  ears.notify(path, 14, { reset: true, items: [item(12), item(14)], added: undefined })
+  first.notify(path, 14, { added: [item(14)] })
+  assert.deepEqual(told, [1, 2], "the old ears are not listened to any more")
   assert.equal(first.closed, undefined, "made before it breaks")
   const place = stage.sockets.find(s => quiet(s) && at(s) === "a")
   await place.open({ peer: "a", leader: "a", resumed: true })
