@@ -101,7 +101,7 @@ test("ears that the leader is at move away: a quiet connection takes their place
   assert.ok(ears && at(ears) !== "a")
   await ears.open({ peer: at(ears), leader: "a", resumed: true, watches: [{ path, items: false }, { path: "/vera/peers" }] })
   ears.notify(path, 14, { reset: true, items: [item(12), item(14)], added: undefined })
-  first.notify(path, 14, { added: [item(14)] })
+  first.notify(path, 15, { added: [item(15)] })
   assert.deepEqual(told, [1, 2], "the old ears are not listened to any more")
   assert.equal(first.closed, undefined, "made before it breaks")
   const place = stage.sockets.find(s => quiet(s) && at(s) === "a")
