@@ -6,6 +6,7 @@ replace vera => ../
 
 require (
 	github.com/miekg/dns v1.1.73
+	go.uber.org/goleak v1.3.0
 	vera v0.0.0
 )
 

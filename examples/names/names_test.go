@@ -13,10 +13,13 @@ import (
 	"time"
 
 	"github.com/miekg/dns"
+	"go.uber.org/goleak"
 
 	"vera/client"
 	"vera/examples/peer"
 )
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 // world is a peer, a way to it that counts, a client that holds records, and a
 // server of names.
