@@ -135,6 +135,21 @@ func TestStandbyInOfficeRefusesALatePrimary(t *testing.T) {
 	}
 }
 
+func TestAPrimaryWhoseTimeIsOverTakesNoWrite(t *testing.T) {
+	web := httptest.NewServer((&store{}).routes()) // would take anything
+	defer web.Close()
+	over, cancel := context.WithCancel(t.Context())
+	cancel()
+	s := &store{fence: 7, order: []database{{fence: 7}, {URL: web.URL, fence: 9}}, lead: &leadership{over, 7, map[uint64]int{}}}
+	if err := s.write(t.Context(), write{"a", "1"}); err == nil {
+		t.Error("a write was answered by one that must have stopped")
+	}
+	s.lead = &leadership{t.Context(), 7, map[uint64]int{}}
+	if err := s.write(t.Context(), write{"a", "1"}); err != nil {
+		t.Errorf("in time it was refused: %v", err)
+	}
+}
+
 func TestAPrimaryAloneTakesNoWrite(t *testing.T) {
 	alone := &store{fence: 7, order: []database{{fence: 7}}, lead: &leadership{t.Context(), 7, map[uint64]int{}}}
 	if err := alone.write(t.Context(), write{"a", "1"}); err == nil {
