@@ -166,6 +166,22 @@ func TestAnItemThatLeftWithItsSession(t *testing.T) {
 	x.judge(t)
 }
 
+func TestTwoSessionsThatEndInOneEntry(t *testing.T) {
+	x := byHand()
+	x.push(x.a, `{"n":1}`, is(2, 2, one), 2)
+	x.push(x.b, `{"n":2}`, is(3, 3, one, two), 3)
+	third := x.r.Begin("C")
+	third.Alive = true
+	last := item(4, "C", `{"n":3}`)
+	x.push(third, `{"n":3}`, is(4, 4, one, two, last), 4)
+	x.get(third, true, is(6, 5, last)) // both left at 5, right behind the push
+	x.a.Alive, x.b.Alive = false, false
+	x.r.Over(x.a)
+	x.r.Over(x.b)
+	x.final(7, 5, last)
+	x.judge(t)
+}
+
 func TestAPromiseToStay(t *testing.T) {
 	for _, safe := range []int64{3, 1000} {
 		x := byHand()

@@ -102,10 +102,15 @@ func (d *deed) matches(s standing) (bool, standing) {
 	return true, s
 }
 
-// change moves a list on to the index of a deed.
+// change moves a list on to the index of a deed. Whatever has an unknown one
+// comes behind the last change, but that several sessions may end in one entry
+// of the log.
 func (d *deed) change(s standing) (bool, standing) {
 	if d.index == 0 {
-		s.changed, s.guessed = s.changed+1, true
+		if d.kind != ends || !s.guessed {
+			s.changed++
+		}
+		s.guessed = true
 		return true, s
 	}
 	if d.rank != s.rank+1 || d.index <= s.changed && (d.index != s.changed || !s.guessed) {
