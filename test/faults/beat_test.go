@@ -113,3 +113,22 @@ func boottime() time.Duration {
 	}
 	return time.Duration(now.Nano())
 }
+
+// TestTheVerdictSeesTwoCommands: the judge of elections must find what it is
+// there for, by the file's order and by the clock.
+func TestTheVerdictSeesTwoCommands(t *testing.T) {
+	for text, wrong := range map[string]bool{
+		"5 5 0 start 10\n5 5 0 beat 20\n9 9 1 start 21\n9 9 1 stop 30\n":  false,
+		"5 5 0 start 10\n5 5 0 stop 20\n5 5 0 start 25\n9 9 1 start 30\n": false, // stopped in doubt, and led again
+		"5 5 0 start 10\n9 9 1 start 20\n9 5 0 beat 19\n":                 true,
+		"5 5 0 start 10\n5 5 0 beat 30\n9 9 1 start 29\n":                 true,
+	} {
+		var all []mark
+		for line := range strings.Lines(text) {
+			all = append(all, markOf(line))
+		}
+		if err := verdict(all); (err != nil) != wrong {
+			t.Errorf("%q: %v", text, err)
+		}
+	}
+}
