@@ -18,14 +18,13 @@ Read a list      curl '%[1]s/data/hello'
 Follow a list    curl -N -H 'Accept: text/event-stream' '%[1]s/data/hello'
 Hold an item     in a browser's console, on this page:
 
-  ws = new WebSocket("%[2]s/connect")
-  ws.onmessage = e => console.log(e.data)
-  ws.onopen = () => ws.send(JSON.stringify(
-    {rid: 1, action: "push", path: "/data/hello", data: {name: "me"}}))
+  vera = (await import("/vera.js")).connect()
+  vera.watch("/data/hello", list => console.log(list.items))
+  vera.push("/data/hello", {name: "me"})
 
 The cluster      %[1]s/vera/peers
 Your session     %[1]s/session
-`, own, "ws"+strings.TrimPrefix(own, "http")))
+`, own))
 	return nil
 }
 

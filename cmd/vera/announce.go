@@ -4,7 +4,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"os"
-	"strings"
 )
 
 // addresses are those in use, with ports that were picked.
@@ -51,19 +50,18 @@ func replaceFile(path string, text []byte) error {
 // greeting is what a person does next.
 func (p *peer) greeting() string {
 	url := p.clientURL()
-	socket := "ws" + strings.TrimPrefix(url, "http")
 	return fmt.Sprintf(`vera is ready.
 
 Read a list:
   curl %[1]s/data/hello
 
 Watch it, and push onto it, in a browser: open %[1]s and paste into its console
-  ws = new WebSocket("%[2]s/connect"); ws.onmessage = e => console.log(e.data);
-  ws.onopen = () => ["watch", "push"].forEach(a => ws.send(JSON.stringify({rid: a, action: a, path: "/data/hello", data: {from: "me"}})))
+  vera = (await import("/vera.js")).connect(); vera.watch("/data/hello", list => console.log(list.items));
+  vera.push("/data/hello", {from: "me"})
 
 Look into this peer:
-  %[3]s
-%[4]s`, url, socket, p.adminURL(), p.together())
+  %[2]s
+%[3]s`, url, p.adminURL(), p.together())
 }
 
 // together is what a person may do with a peer that may have company.
