@@ -18,6 +18,7 @@ func TestClientKeepsAMajority(t *testing.T) {
 		{[]string{"a"}, []string{"a"}, []string{"a!"}, Majority},
 		{[]string{"a", "b", "c"}, []string{"a"}, nil, Majority},
 		{[]string{"a", "b", "c"}, []string{"b", "a"}, nil, Majority},
+		{[]string{"a", "b", "c"}, []string{"b", "c", "a"}, nil, Majority},
 		{[]string{"a", "b", "c", "d", "e"}, []string{"c"}, nil, Majority},
 		{[]string{"a", "b", "c"}, []string{"c"}, []string{"c!"}, One},
 	} {

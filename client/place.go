@@ -69,7 +69,7 @@ func (a *atlas) learn(items []Item) {
 		case m.Client == "":
 		case i < 0:
 			a.places = slices.Insert(a.places, rand.IntN(len(a.places)+1), &place{url: m.Client, peer: m.Name})
-		case !a.places[i].given:
+		case !a.places[i].given || a.places[i].peer == "": // who was found at a given one counts more
 			a.places[i].peer = m.Name
 		}
 	}

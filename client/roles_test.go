@@ -121,3 +121,25 @@ func TestBackoffIsBoundedAndSpread(t *testing.T) {
 		t.Errorf("waits %v on average, %d of %d less than a tenth", mean, low, n)
 	}
 }
+
+// TestWhoIsAtAGivenPlaceIsToldByTheCluster: so its leader is found there also
+// before anybody was. What a handshake found counts more.
+func TestWhoIsAtAGivenPlaceIsToldByTheCluster(t *testing.T) {
+	a := newAtlas([]string{"http://a", "http://b"})
+	for _, p := range a.places {
+		if p.url == "http://a" {
+			p.peer = "found"
+		}
+	}
+	a.learn([]Item{
+		{Version: 1, Data: []byte(`{"name":"a","client":"http://a","role":"follower"}`)},
+		{Version: 2, Data: []byte(`{"name":"b","client":"http://b","role":"leader"}`)},
+	})
+	nobody := func(*place) bool { return false }
+	if p := a.find("b", nobody); a.leader() != "b" || p == nil || p.url != "http://b" {
+		t.Errorf("%s leads, and is at %+v", a.leader(), p)
+	}
+	if a.find("found", nobody) == nil || a.find("a", nobody) != nil {
+		t.Error("what was found is forgotten for what was told")
+	}
+}
