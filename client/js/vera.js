@@ -246,10 +246,10 @@ class Client extends Events {
   }
   _open() { return [...this._connections].filter(c => c.joined) }
   // _writer is where changes go: the leader if there is a way, since any other
-  // peer would have to hand them over.
+  // peer would have to hand them over. Old ears there come last: they are to go.
   _writer() {
-    const open = this._open(), sound = open.filter(c => !c.suspended)
-    return sound.find(c => c.peer === this.leader) ?? sound.find(c => c === this._ears) ?? sound[0] ?? open[0]
+    const open = this._open(), sound = open.filter(c => !c.suspended), lead = sound.filter(c => c.peer === this.leader)
+    return lead.find(c => c.quiet || c === this._ears) ?? lead[0] ?? sound.find(c => c === this._ears) ?? sound[0] ?? open[0]
   }
   // _flush sends what may be sent. Changes keep their order: while some are under
   // way on one connection, none goes over another.

@@ -111,6 +111,26 @@ test("ears that the leader is at move away: a quiet connection takes their place
   assert.deepEqual(open.filter(s => !quiet(s)), [ears], "one has notifications")
 })
 
+test("old ears at the leader go, though there are always changes under way", async t => {
+  const stage = new Stage(t)
+  const client = await stage.connect("http://a.example", { connections: "majority" })
+  const first = await stage.last.open({ peer: "a", leader: "a" })
+  const one = client.push(path, { n: 1 })
+  first.answer("watch", { index: 10, etag: "3", items: peers("a") }, "/vera/peers")
+  await settle()
+  const ears = stage.sockets.find(s => s !== first && !quiet(s))
+  await ears.open({ peer: at(ears), leader: "a", resumed: true, watches: [{ path: "/vera/peers" }] })
+  const place = stage.sockets.find(s => quiet(s) && at(s) === "a")
+  await place.open({ peer: "a", leader: "a", resumed: true })
+  client.push(path, { n: 2 }).catch(() => {})
+  place.silent("push") // behind the one that is under way
+  assert.equal(first.closed, undefined)
+  first.answer("push", { index: 12, version: 12 })
+  await one
+  assert.equal(place.asked("push").data.n, 2)
+  assert.equal(first.closed, 1000)
+})
+
 test("ears that lost the majority move to where it is", async t => {
   const { stage, client, ears, lead } = await cluster(t)
   ears.say({ action: "state", state: "suspended", safeMs: 1000 })
