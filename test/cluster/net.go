@@ -12,8 +12,9 @@ import (
 // bridge too, so that its clients reach every peer whatever is cut.
 type network struct {
 	t      testing.TB
-	number int // of the network: the third byte of its addresses
-	spaces int // made
+	number int   // of the network: the third byte of its addresses
+	spaces []int // made
+	hosts  int   // of those, how many are hosts
 }
 
 // newNetwork makes namespaces for n peers.
@@ -88,7 +89,7 @@ func (w *network) add(i int) {
 	_ = w.try("ip link del %s", w.link(i)) // of a run that was killed
 	_ = w.try("ip netns del %s", w.space(i))
 	w.must("ip netns add %s", w.space(i))
-	w.spaces = max(w.spaces, i+1)
+	w.spaces = append(w.spaces, i)
 	w.must("ip link add %s type veth peer name eth0 netns %s", w.link(i), w.space(i))
 	w.must("ip link set %s master %s up", w.link(i), w.bridge())
 	w.must("ip netns exec %s ip addr add %s/24 dev eth0", w.space(i), w.address(i))
@@ -98,7 +99,7 @@ func (w *network) add(i int) {
 
 // release deletes everything.
 func (w *network) release() {
-	for i := range w.spaces {
+	for _, i := range w.spaces {
 		_ = w.try("ip link del %s", w.link(i)) // at once: with its namespace it would go later
 		_ = w.try("ip netns del %s", w.space(i))
 	}

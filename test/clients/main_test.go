@@ -1,0 +1,9 @@
+package clients
+
+import (
+	"testing"
+
+	"vera/test/cluster"
+)
+
+func TestMain(m *testing.M) { cluster.Main(m) }
