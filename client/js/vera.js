@@ -179,8 +179,13 @@ class Client extends Events {
     this.ready = new Promise((resolve, reject) => Object.assign(this, { _options: options, _label: named, cookie, _resolve: resolve, _reject: reject }))
     this.ready.catch(() => {}) // the event "state" tells it too
     this._safe(0)
-    const wake = () => globalThis.document?.hidden || this._wake()
-    for (const event of ["online", "pageshow", "visibilitychange"]) globalThis.addEventListener?.(event, wake, this._closing)
+    const wake = ({ type, persisted }) => {
+      // A page that is kept to go back to is kept with its connections, by Chromium:
+      // for minutes nobody would be there. They end, until it is shown again.
+      if (type !== "pagehide") globalThis.document?.hidden || this._wake()
+      else if (persisted) for (const connection of this._connections) connection.over()
+    }
+    for (const event of ["online", "pagehide", "pageshow", "visibilitychange"]) globalThis.addEventListener?.(event, wake, this._closing)
     this._many = connections === "majority"
     if (node || urls || this._many) this._learn()
     this._plan()
@@ -332,8 +337,8 @@ class Client extends Events {
     if (this._greeted) return
     const get = this._options.fetch ?? fetch
     const answer = await get(`${url}/session?${this._query()}`, { credentials: "include", headers: this._more?.headers(this) })
-    const { status } = answer, { code = "Unavailable", message } = await answer.json()
-    if (!answer.ok) throw new VeraError(code, message, { final: status === 400 || status === 403 })
+    const { code = "Unavailable", message } = await answer.json()
+    if (!answer.ok) throw new VeraError(code, message, { final: answer.status === 400 || answer.status === 403 })
     this._more?.keep(this, answer)
     this._greeted = true
   }
@@ -374,9 +379,7 @@ class Client extends Events {
     for (const request of this._requests) {
       const { made, sent, item } = request
       request.on = undefined
-      if (!made || !sent && !item) continue
-      this._forget(request)
-      request.reject(over(sent ? "unknown" : false))
+      if (made && (sent || item)) this._forget(request), request.reject(over(sent ? "unknown" : false))
     }
     this._lose(reason) // last: what is pushed by those who are told belongs to the new life
     if (had) this._emit("session", { session, resumed: false })
@@ -444,7 +447,7 @@ class Item extends Events {
   }
   _ask(action, { signal, ...more } = {}, then) {
     const { _client, path, version, held } = this
-    if (!held) return Promise.reject(new VeraError("NotFound", "the item is gone"))
+    if (!held) return Promise.reject(new VeraError("NotFound", "it is gone"))
     return _client._ask({ action, path, version, limit: 0, ...more }, signal, told => (then(), told), this)
   }
   _forget() {
@@ -473,8 +476,7 @@ class List {
       this.told = undefined
       return ears.ask({ action: "unwatch", path }, () => takers.size || lists.delete(path))
     }
-    const unchanged = limit === asked ? told?.index : undefined
-    ears.ask({ action: "watch", path, items, limit: limit < Infinity ? limit : undefined, since: unchanged }, answer => {
+    ears.ask({ action: "watch", path, items, limit: limit < Infinity ? limit : undefined, since: limit === asked ? told?.index : undefined }, answer => {
       if (answer.code === "OK") return this.take(ears, answer)
       this.limit = undefined
       if (answer.code === "Unavailable") setTimeout(() => this.sync(), backoff(5))
@@ -608,13 +610,12 @@ class Election extends Events {
   _left() { return this._promise ? this._promise.ms - since(this._promise.sent) : 0 }
   // _look finds the state. Every question looks at the clock.
   _look(reason, error) {
-    const { _state: was, _client: client, _final, fence } = this, left = this._left()
-    if (_final) return
+    const { _state: was, _client: client, fence } = this, left = this._left()
+    if (this._final) return
     const led = was === "elected" || was === "suspended", leads = this._head && !reason && left > 0
     clearTimeout(this._timer)
     if (leads) this._timer = setTimeout(() => this._look(), left)
-    const state = leads ? led && client.state !== "connected" ? "suspended" : "elected" : led || reason ? "lost" : was
-    this._state = state
+    const state = this._state = leads ? led && client.state !== "connected" ? "suspended" : "elected" : led || reason ? "lost" : was
     this._final = Boolean(reason)
     if (reason) {
       client._elections.delete(this)

@@ -8,10 +8,10 @@ const browser = await launch({ without: ["--disable-back-forward-cache"] })
 const grace = Number(GRACE)
 
 // open opens a page that has imported the client.
-async function open(context, at = PAGES, from = VERA) {
+async function open(context, at = PAGES + "/blank.html", from = VERA) {
   const page = await context.newPage()
   listen(page)
-  await page.goto(at + "/blank.html")
+  await page.goto(at)
   await load(page, from)
   return page
 }
@@ -38,15 +38,12 @@ async function urls() {
   await page.evaluate(() => vera.close())
   assert.deepEqual(await list("/data/urls"), [], "close ends the session at once")
 
-  const home = await context.newPage()
-  listen(home)
-  await home.goto(VERA + "/vera.js") // a page of the peer's own
-  await load(home, "")
+  const home = await open(context, VERA + "/vera.js", "") // a page of the peer's own
   const own = await join(home, "/data/urls")
   assert.deepEqual(await list("/data/urls"), [own.version])
 
   await whileDown(async () => { // for a page that may not
-    const stranger = await open(context, STRANGER)
+    const stranger = await open(context, STRANGER + "/blank.html")
     await stranger.evaluate(() => {
       window.vera = lib.connect()
       vera.on("state", told => { window.told = told })
@@ -159,11 +156,11 @@ async function elections() {
 async function local() {
   const context = await browser.newContext(), path = "/data/local"
   const wire = await Wire.to(VERA)
-  const [page, other] = [await open(context, wire.url.slice(0, -1), ""), await open(context)]
+  const [page, other] = [await open(context, wire.url + "vera.js", ""), await open(context)]
   await join(page, undefined, { local: true })
   await page.evaluate(path => {
     window.told = []
-    vera.watch(path, ({ items, added, removed, reset }) => told.push({ items: items.map(i => i.version), added: added.length, removed: removed.length, reset }))
+    vera.watch(path, ({ items, added, removed, reset }) => told.push({ items: items.map(i => i.version), added: added.length, removed: removed.length, reset: Boolean(reset) }))
   }, path)
   await until(page, () => told.length === 1)
   const { version } = await join(other, path)
@@ -173,7 +170,7 @@ async function local() {
   const { version: next } = await join(other, path)
   await until(page, next => told.at(-1).items.join() === String(next), next)
   const told = await page.evaluate(() => told)
-  assert.deepEqual(told.slice(0, 2), [{ items: [], added: 0, removed: 0, reset: true }, { items: [version], added: 1, removed: 0 }])
+  assert.deepEqual(told.slice(0, 2), [{ items: [], added: 0, removed: 0, reset: true }, { items: [version], added: 1, removed: 0, reset: false }])
   assert.ok(told.slice(1).every(t => !t.reset), "differences all the way")
   await context.close()
   wire.close()

@@ -40,6 +40,7 @@ async function status() {
 }
 
 async function cursors() {
+  await c.says("listens")
   await a.points(0.2, 0.75)
   await b.points(0.5, 0.85)
   await c.points(0.8, 0.7)

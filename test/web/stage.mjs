@@ -41,7 +41,8 @@ export async function whileDown(program) {
 export function listen(page) {
   page.on("pageerror", error => wrong.push(error.stack))
   page.on("console", message => {
-    const ofChromium = /^Failed to load resource|^WebSocket connection to .* failed/.test(message.text())
+    if (message.location().url.endsWith("/favicon.ico")) return
+    const ofChromium = /^Failed to load resource|^WebSocket connection to .* failed|has been blocked by CORS policy/.test(message.text())
     if (["error", "warning"].includes(message.type()) && !(down && ofChromium)) wrong.push(message.text())
   })
 }
