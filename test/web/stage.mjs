@@ -41,7 +41,7 @@ export async function whileDown(program) {
 export function listen(page) {
   page.on("pageerror", error => wrong.push(error.stack))
   page.on("console", message => {
-    if (message.location().url.endsWith("/favicon.ico")) return
+    if (message.location().url.endsWith("/favicon.ico") || message.text().endsWith("failed: Page entered Back-Forward Cache.")) return
     const ofChromium = /^Failed to load resource|^WebSocket connection to .* failed|has been blocked by CORS policy/.test(message.text())
     if (["error", "warning"].includes(message.type()) && !(down && ofChromium)) wrong.push(message.text())
   })
