@@ -335,8 +335,7 @@ class Client extends Events {
   // WebSocket it reads none. So it comes first, and after each failure.
   async _greet(url) {
     if (this._greeted) return
-    const get = this._options.fetch ?? fetch
-    const answer = await get(`${url}/session?${this._query()}`, { credentials: "include", headers: this._more?.headers(this) })
+    const answer = await (this._options.fetch ?? fetch)(`${url}/session?${this._query()}`, { credentials: "include", headers: this._more?.headers(this) })
     const { code = "Unavailable", message } = await answer.json()
     if (!answer.ok) throw new VeraError(code, message, { final: answer.status === 400 || answer.status === 403 })
     this._more?.keep(this, answer)
@@ -447,7 +446,7 @@ class Item extends Events {
   }
   _ask(action, { signal, ...more } = {}, then) {
     const { _client, path, version, held } = this
-    if (!held) return Promise.reject(new VeraError("NotFound", "it is gone"))
+    if (!held) return Promise.reject(new VeraError("NotFound", "gone"))
     return _client._ask({ action, path, version, limit: 0, ...more }, signal, told => (then(), told), this)
   }
   _forget() {
@@ -491,8 +490,7 @@ class List {
   }
   // resume asks again for what the session did not keep.
   resume(watches) {
-    const kept = watches.find(w => w.path === this.path)
-    if (!kept || (kept.limit ?? Infinity) !== this.limit) this.limit = undefined
+    if (!watches.some(w => w.path === this.path && (w.limit ?? Infinity) === this.limit)) this.limit = undefined
     this.sync()
   }
   // take takes in what a connection tells. With all items it begins anew; the
