@@ -68,8 +68,9 @@ type Client struct {
 	watches   map[string]*watched
 	unwatched map[string]bool // which the session still has to be told
 	elections map[*Election]bool
-	closing   bool  // its owner ends the session
-	final     error // set when the loop shall end
+	pushed    time.Duration // when the first push of this life was answered, so that the log has the session; 0: none was
+	closing   bool          // its owner ends the session
+	final     error         // set when the loop shall end
 }
 
 // Connect makes a client of the cluster that these servers belong to: URLs

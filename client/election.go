@@ -72,7 +72,7 @@ func (c *Client) Elect(ctx context.Context, path string, data any) (*Election, e
 		return nil, fmt.Errorf("elect: %w", err)
 	}
 	e := &Election{client: c, handle: h, fence: h.version, now: c.now, done: make(chan struct{}), turned: make(chan struct{})}
-	e.taker = taker{limit: 1, news: e.observe, fail: func(err error) { c.endElection(e, err) }}
+	e.taker = taker{limit: 1, news: e.observe, fail: e.blind}
 	if !c.call(func() { e.begin() }) {
 		return nil, c.Err()
 	}
@@ -82,7 +82,11 @@ func (c *Client) Elect(ctx context.Context, path string, data any) (*Election, e
 // begin has the loop look after the election.
 func (e *Election) begin() {
 	c := e.client
-	if e.handle.reason != "" {
+	switch {
+	case c.closing:
+		e.end(ErrClosed)
+		return
+	case e.handle.reason != "":
 		e.end(ErrSessionEnded)
 		return
 	}
@@ -96,6 +100,13 @@ func (e *Election) begin() {
 	if w.shown != nil {
 		e.observe(w)
 	}
+}
+
+// blind is called by the loop when the list cannot be watched: the item would
+// only be in others' way.
+func (e *Election) blind(why error) {
+	e.client.endElection(e, why)
+	e.client.enqueue(e.handle.removal())
 }
 
 // observe is called by the loop with what the list is. Behind the item's own
@@ -119,11 +130,11 @@ func (e *Election) observe(w *watched) {
 	}
 }
 
-// lostItem ends the elections of an item that is gone.
-func (c *Client) lostItem(h *Handle, reason string) {
+// endElectionsOf ends the elections that an item stands in.
+func (c *Client) endElectionsOf(h *Handle, why error) {
 	for e := range c.elections {
 		if e.handle == h {
-			c.endElection(e, fmt.Errorf("%s: item %d is gone (%s): %w", h.path, h.version, reason, ErrSessionEnded))
+			c.endElection(e, why)
 		}
 	}
 }
@@ -273,11 +284,7 @@ func (e *Election) Until() time.Duration {
 	return max(e.safety.end()-e.now(), 0)
 }
 
-// Resign gives the item up. All that was led has ended when the removal is
-// sent: who works under a Leader context should have stopped before.
-func (e *Election) Resign(ctx context.Context) error {
-	if !e.client.call(func() { e.client.endElection(e, ErrResigned) }) {
-		return e.client.Err()
-	}
-	return e.handle.Remove(ctx)
-}
+// Resign gives the item up, as Remove of its Handle does. All that was led has
+// ended before the removal is sent: who works under a Leader context should
+// have stopped before.
+func (e *Election) Resign(ctx context.Context) error { return e.handle.Remove(ctx) }

@@ -281,3 +281,35 @@ func TestElectionsNeedAGrace(t *testing.T) {
 		c.Close()
 	})
 }
+
+// TestRemovingTheItemEndsItsLeadershipFirst takes the two ways to give an item
+// up; its removal is never answered.
+func TestRemovingTheItemEndsItsLeadershipFirst(t *testing.T) {
+	for name, giveUp := range map[string]func(context.Context, *Election) error{
+		"removed":  func(ctx context.Context, e *Election) error { return e.Handle().Remove(ctx) },
+		"resigned": func(ctx context.Context, e *Election) error { return e.Resign(ctx) },
+	} {
+		inWorld(t, []string{"a"}, func(t *testing.T, w *world) {
+			c, e := w.elect(w.options())
+			leading, err := e.Leader(t.Context())
+			if err != nil {
+				t.Fatal(err)
+			}
+			w.do(func() { w.stuck["a"] = true })
+			over, cancel := context.WithCancel(t.Context())
+			cancel() // who gives up at his end has no context any more
+			if err := giveUp(over, e); !errors.Is(err, context.Canceled) {
+				t.Errorf("%s: %v", name, err)
+			}
+			if leading.Err() == nil || !errors.Is(e.Err(), ErrResigned) {
+				t.Errorf("%s: leads: %v, over: %v", name, leading.Err(), e.Err())
+			}
+			synctest.Wait()
+			if got := w.requests("remove"); len(got) != 1 {
+				t.Errorf("%s: sent %v", name, got)
+			}
+			w.do(func() { w.stuck["a"] = false })
+			c.Close()
+		})
+	}
+}

@@ -127,6 +127,7 @@ func (c *Client) ask(l *link, w *watched) {
 			c.endLife(nil, "ended")
 		default:
 			delete(c.watches, w.path)
+			delete(l.asked, w.path)
 			for _, t := range w.takers {
 				t.fail(cmp.Or(refused, err))
 			}

@@ -53,7 +53,7 @@ func (h *Handle) lose(reason string) {
 func (c *Client) lose(h *Handle, reason string) {
 	delete(c.held, Held{h.path, h.version})
 	h.lose(reason)
-	c.lostItem(h, reason)
+	c.endElectionsOf(h, fmt.Errorf("%s: item %d is gone (%s): %w", h.path, h.version, reason, ErrSessionEnded))
 }
 
 // gone is what becomes of a task about an item that is gone.
@@ -83,8 +83,8 @@ func (h *Handle) Update(ctx context.Context, data any, options ...Option) (Listi
 	return o.listing, err
 }
 
-// Remove gives the item up. One that is gone is no error. It is removed even if
-// ctx is done before the answer.
+// Remove gives the item up, and an election that it stands in. One that is gone
+// is no error. It is removed even if ctx is done before the answer.
 func (h *Handle) Remove(ctx context.Context, options ...Option) error {
 	_, err := h.client.submit(ctx, h.removal().with(options))
 	return err

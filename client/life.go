@@ -24,7 +24,7 @@ func (c *Client) greet(l *link) {
 
 // greeted takes what the session is by the word of a new link.
 func (c *Client) greeted(l *link, sent time.Duration, s Session) {
-	if c.lapsed(s) {
+	if c.lapsed(l, s) {
 		c.endLife(l, "expired")
 	}
 	l.stage, l.peer = ready, s.Peer
@@ -43,15 +43,17 @@ func (c *Client) greeted(l *link, sent time.Duration, s Session) {
 
 // lapsed says whether the life of the session that this client knew is over,
 // by what a new link was told of it: something that it held is not there; or
-// the session is a new one, and there was no link that could have kept the old
-// one while something was under way that may have been done in it.
-func (c *Client) lapsed(s Session) bool {
+// the session is a new one while something is under way that may have been done
+// in the old one, and no link was left that could have kept that, or it was
+// there before the new link was begun, which then would have found it.
+func (c *Client) lapsed(l *link, s Session) bool {
 	for held, h := range c.held {
 		if h.version <= s.Index && !h.removing && !slices.Contains(s.Items, held) {
 			return true
 		}
 	}
-	if s.Resumed || c.standing() > 0 {
+	kept := c.standing() > 0 && (c.pushed == 0 || l.began < c.pushed)
+	if s.Resumed || kept {
 		return false
 	}
 	return slices.ContainsFunc(c.writes, func(t *task) bool { return t.doubt })
@@ -79,6 +81,7 @@ func (c *Client) endLife(but *link, reason string) {
 	}
 	clear(c.held)
 	clear(c.unwatched)
+	c.pushed = 0
 	for _, l := range slices.Clone(c.links) {
 		if l != but {
 			c.drop(l)

@@ -87,3 +87,36 @@ func TestASessionThatHoldsNothingLosesNothing(t *testing.T) {
 		c.Close()
 	})
 }
+
+// TestANewLifeIsSeenBehindALinkThatSaysNothing has a link die without a sign
+// while its session ends, and another one with a write under way.
+func TestANewLifeIsSeenBehindALinkThatSaysNothing(t *testing.T) {
+	inWorld(t, []string{"a", "b", "c"}, func(t *testing.T, w *world) {
+		c := w.connect(w.options(), "a", "b", "c")
+		h, _, err := c.Push(t.Context(), "/data/a", numbered{1})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := h.Remove(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		pass(time.Second)
+		w.do(func() { w.stuck["a"] = true })
+		results, _ := pushes(t, c, 1)
+		ears := ""
+		c.call(func() { ears = c.ears.id() })
+		w.do(func() {
+			w.mute[ears], w.dead[ears] = true, true
+			clear(w.lives)
+		})
+		w.kill("a")
+		if err := <-results[0]; !errors.Is(err, ErrSessionEnded) {
+			t.Errorf("what was under way: %v", err)
+		}
+		pass(20 * time.Second)
+		if left := w.data("/data/a"); len(left) != 0 {
+			t.Errorf("pushed in the new life: %v", left)
+		}
+		c.Close()
+	})
+}

@@ -292,3 +292,40 @@ func TestAnUpdateIsNotOvertakenByItsNewer(t *testing.T) {
 		c.Close()
 	})
 }
+
+// TestAnUpdateThatIsRefusedTakesNothingBack has the first of two updates that
+// are on their way be refused for now, and the second one done.
+func TestAnUpdateThatIsRefusedTakesNothingBack(t *testing.T) {
+	inWorld(t, []string{"a"}, func(t *testing.T, w *world) {
+		c := w.connect(w.options(), "a")
+		h, _, err := c.Push(t.Context(), "/data/a", numbered{0})
+		if err != nil {
+			t.Fatal(err)
+		}
+		w.do(func() { w.stuck["a"] = true })
+		results := make(chan error, 2)
+		for i := range 2 {
+			go func() {
+				_, err := h.Update(context.Background(), numbered{i + 1})
+				results <- err
+			}()
+			synctest.Wait()
+		}
+		w.do(func() {
+			g, sent := w.guests[0], w.heard[len(w.heard)-2:]
+			g.answer(sent[0].asked, answer{"code": "Unavailable", "message": "no leader", "applied": false})
+			g.change(sent[1].asked)
+			w.stuck["a"] = false
+		})
+		for range 2 {
+			if err := <-results; err != nil {
+				t.Error(err)
+			}
+		}
+		pass(time.Second)
+		if got := w.data("/data/a"); !slices.Equal(got, []string{`{"n":2}`}) || len(w.requests("update")) != 2 {
+			t.Errorf("updated to %v by %v", got, w.requests("update"))
+		}
+		c.Close()
+	})
+}

@@ -64,7 +64,7 @@ func codeOf(err error) vera.Code {
 // submit has a task done, and waits for what becomes of it.
 func (c *Client) submit(ctx context.Context, t *task) (outcome, error) {
 	result := make(chan outcome, 1)
-	if err := ctx.Err(); err != nil {
+	if err := ctx.Err(); err != nil && !t.keep {
 		return outcome{}, err
 	}
 	if !c.post(func() { c.enqueue(t, result) }) {
@@ -88,8 +88,13 @@ func (c *Client) submit(ctx context.Context, t *task) (outcome, error) {
 
 // enqueue puts a task behind all earlier ones of its kind. An update that waits
 // for the same item is not sent any more: its callers get this one's answer.
+// Whoever leads by an item has stopped before its removal can be sent.
 func (c *Client) enqueue(t *task, waiters ...chan outcome) {
 	t.waiters = append(t.waiters, waiters...)
+	if c.closing && t.request.Action != vera.ActionClose {
+		t.settle(outcome{err: ErrClosed})
+		return
+	}
 	if t.reads() {
 		c.reads = append(c.reads, t)
 		return
@@ -99,18 +104,25 @@ func (c *Client) enqueue(t *task, waiters ...chan outcome) {
 		return
 	}
 	if t.request.Action == vera.ActionUpdate && t.request.IfMatch == nil {
-		c.writes = slices.DeleteFunc(c.writes, func(old *task) bool {
-			same := old.handle == t.handle && old.request.Action == vera.ActionUpdate && old.on == nil && old.request.IfMatch == nil
-			if same {
-				t.waiters = append(t.waiters, old.waiters...)
-			}
-			return same
-		})
+		c.writes = slices.DeleteFunc(c.writes, func(old *task) bool { return old.on == nil && old.yields(t) })
 	}
 	if t.request.Action == vera.ActionRemove {
 		t.handle.removing = true
+		c.endElectionsOf(t.handle, ErrResigned)
 	}
 	c.writes = append(c.writes, t)
+}
+
+// yields has an update's callers wait for a newer one of the same item instead;
+// false if they can't, since one of them depends on an etag.
+func (t *task) yields(newer *task) bool {
+	for _, update := range []*task{t, newer} {
+		if update.request.Action != vera.ActionUpdate || update.request.IfMatch != nil || update.handle != newer.handle {
+			return false
+		}
+	}
+	newer.waiters = append(newer.waiters, t.waiters...)
+	return true
 }
 
 // abandon takes a caller's wish back. What is under way goes on.
@@ -304,6 +316,11 @@ func (c *Client) again(t *task, refused error) bool {
 	if !t.needed() {
 		return false
 	}
+	place := slices.Index(c.writes, t)
+	if slices.ContainsFunc(c.writes[place+1:], t.yields) { // it is on its way already, and would be taken back by this one
+		c.writes = slices.Delete(c.writes, place, place+1)
+		return true
+	}
 	t.tries++
 	t.retry = c.now() + jitter(backoffBound(t.tries))
 	return true
@@ -313,6 +330,9 @@ func (c *Client) again(t *task, refused error) bool {
 func (c *Client) achieved(t *task, o *outcome) {
 	switch t.request.Action {
 	case vera.ActionPush:
+		if c.pushed == 0 {
+			c.pushed = c.now()
+		}
 		held := Held{t.request.Path, o.listing.Version}
 		h := c.held[held]
 		if h == nil {
