@@ -1,12 +1,13 @@
 package client
 
 import (
-	"fmt"
 	"net/http"
 	"net/url"
 	"strconv"
 	"strings"
 	"time"
+
+	"vera"
 )
 
 // NoGrace asks for a grace of 0: the session ends the moment that its
@@ -100,7 +101,7 @@ func at(server string, escapedPath string, query url.Values) (string, error) {
 	}
 	u, err := url.Parse(server)
 	if err != nil {
-		return "", fmt.Errorf("the server's URL: %w", err)
+		return "", vera.Errorf(vera.InvalidParameter, "server: %v", err)
 	}
 	switch u.Scheme {
 	case "http", "https":
@@ -109,10 +110,10 @@ func at(server string, escapedPath string, query url.Values) (string, error) {
 	case "wss":
 		u.Scheme = "https"
 	default:
-		return "", fmt.Errorf("the server's URL: %q is none of http, https, ws, wss", u.Scheme)
+		return "", vera.Errorf(vera.InvalidParameter, "server: %q begins with none of http, https, ws, wss", server)
 	}
 	if u.Host == "" {
-		return "", fmt.Errorf("the server's URL %q names no host", server)
+		return "", vera.Errorf(vera.InvalidParameter, "server: %q names no host", server)
 	}
 	return u.Scheme + "://" + u.Host + escapedPath + suffix(query), nil
 }

@@ -196,7 +196,10 @@ func (e *electing) tell(state string, fence uint64, why error) {
 		_ = json.NewEncoder(e.err).Encode(said) // whoever followed it is gone
 		return
 	}
-	if why == nil {
+	switch {
+	case why == nil:
 		fmt.Fprintf(e.err, "vera: %s: %s, item %d\n", e.path, state, fence)
+	case e.again: // else it is told at the end
+		fmt.Fprintf(e.err, "vera: %s: %s, item %d: %v\n", e.path, state, fence, why)
 	}
 }

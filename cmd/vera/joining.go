@@ -5,9 +5,11 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"net/http"
 	"os"
 	"os/signal"
 	"strings"
+	"sync"
 	"syscall"
 	"time"
 
@@ -23,15 +25,42 @@ const (
 )
 
 // connect makes a client of the cluster that the servers belong to: one URL or
-// several, with commas between them.
+// several, with commas between them. It tries for a while, but not where
+// nobody listens.
 func connect(ctx context.Context, servers string, o client.Options) (*client.Client, error) {
 	ctx, cancel := context.WithTimeout(ctx, connectFor)
 	defer cancel()
-	c, err := client.Connect(ctx, strings.Split(servers, ","), o)
+	ctx, nobody := context.WithCancelCause(ctx)
+	defer nobody(nil)
+	given := strings.Split(servers, ",")
+	o.HTTP = knocking(len(given), nobody)
+	c, err := client.Connect(ctx, given, o)
 	if err != nil {
-		return nil, advised(servers, err)
+		return nil, advised(servers, errors.Join(err, context.Cause(ctx)))
 	}
 	return c, nil
+}
+
+// knocking makes connections, and calls nobody, with the last refusal, when so
+// many addresses have refused theirs.
+func knocking(most int, nobody func(error)) *http.Client {
+	var mu sync.Mutex
+	refused := map[string]bool{}
+	dial := (&net.Dialer{}).DialContext
+	return &http.Client{Transport: &http.Transport{
+		Proxy: http.ProxyFromEnvironment,
+		DialContext: func(ctx context.Context, network, address string) (net.Conn, error) {
+			connection, err := dial(ctx, network, address)
+			if errors.Is(err, syscall.ECONNREFUSED) {
+				mu.Lock()
+				defer mu.Unlock()
+				if refused[address] = true; len(refused) == most {
+					nobody(err)
+				}
+			}
+			return connection, err
+		},
+	}}
 }
 
 // push pushes an item, and says what to do when nobody took it.
@@ -52,11 +81,13 @@ func unled(err error) error {
 
 // advised says what to do about an error of reaching the server.
 func advised(server string, err error) error {
-	_, refused := errors.AsType[*client.Refused](err)
+	refusal, refused := errors.AsType[*client.Refused](err)
 	_, answered := errors.AsType[*vera.Error](err)
 	network, is := errors.AsType[*net.OpError](err)
 	switch {
-	case refused, answered:
+	case refused:
+		return refusal
+	case answered:
 		return err
 	case is:
 		err = network

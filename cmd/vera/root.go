@@ -44,7 +44,7 @@ func rootCommand(s streams) *cobra.Command {
 
 func noArguments(cmd *cobra.Command, args []string) error {
 	if len(args) > 0 {
-		return usageError{fmt.Errorf("%s: %q is neither a command nor a flag", cmd.CommandPath(), args[0])}
+		return usageError{fmt.Errorf("%q is neither a command nor a flag of %s", args[0], cmd.CommandPath())}
 	}
 	return nil
 }
