@@ -45,7 +45,7 @@ func faults() []fault {
 		{"stand still", func(t *testing.T, c *cluster.Cluster, rng *rand.Rand) {
 			p := pick(c, rng)
 			p.Stop()
-			someTime(rng, 4*time.Second)
+			someTime(rng, 3*time.Second) // clear of the moment at which its sessions expire: 2 s until it is gone, and their grace
 			p.Continue()
 		}},
 		{"restart", func(t *testing.T, c *cluster.Cluster, rng *rand.Rand) {
@@ -61,7 +61,7 @@ func faults() []fault {
 		}},
 		{"cut off", func(t *testing.T, c *cluster.Cluster, rng *rand.Rand) {
 			c.Isolate(pick(c, rng))
-			someTime(rng, 4*time.Second)
+			someTime(rng, 3*time.Second) // clear of the moment at which its sessions expire: 2 s until it is gone, and their grace
 			c.Heal()
 		}},
 		{"two apart", func(t *testing.T, c *cluster.Cluster, rng *rand.Rand) {
