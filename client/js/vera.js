@@ -368,6 +368,7 @@ class Client extends Events {
     connection.arm(idle)
     if (this._elections.size) connection.ping()
     this._changed()
+    for (const list of this._lists.values()) list.poke()
   }
   // _ended: the life of the session is over, with all that it held. Nothing is
   // pushed again but by who is told so.
@@ -507,8 +508,11 @@ class List {
     this.items = items
     if (index < told?.index && path !== peers) return // this peer is behind
     this.told = { path, index, etag, items, total }
-    for (const watch of takers) watch.poke()
+    if (connection.joined) this.poke()
   }
+  // poke tells those who watch. What came of a resumed session before its peer
+  // said so waits until then: who watches may ask the client who it is.
+  poke() { for (const watch of this.takers) watch.poke() }
 }
 
 // Watch is one who watches, and what he was told last.

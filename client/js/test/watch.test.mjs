@@ -203,3 +203,14 @@ test("the peers are told in the order of the server, and of each change", async 
   assert.equal(client.leader, "b")
   assert.deepEqual(told.map(brief), [[[1, 2], [1, 2], [], [], true], [[2, 1], [], [2, 1], [], undefined]])
 })
+
+test("what a resumed session is told first is told when the client knows who it is", async t => {
+  const stage = new Stage(t)
+  const client = await stage.connect()
+  const told = []
+  client.watch(path, {}, list => told.push([client.session, client.state, versions(list.items)]))
+  stage.last.notify(path, 12, { reset: true, items: [item(11)] }) // before the answer to session
+  assert.deepEqual(told, [])
+  await stage.last.open({ resumed: true, index: 12, watches: [{ path }] })
+  assert.deepEqual(told, [["me", "connected", [11]]])
+})
