@@ -181,7 +181,7 @@ func (g *guarded) renew(end time.Duration) {
 func (g *guarded) stop(kill time.Duration) {
 	g.stopping = true
 	g.at = moments{0, min(kill, g.at.kill)}
-	g.force = min(kill+patience, g.force)
+	g.force = min(min(kill, never-patience)+patience, g.force)
 	g.tell()
 }
 

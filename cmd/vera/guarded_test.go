@@ -3,6 +3,7 @@ package main
 import (
 	"errors"
 	"io"
+	"os"
 	"slices"
 	"testing"
 	"time"
@@ -56,6 +57,28 @@ func TestTheEndsOfACommandHaveAStatus(t *testing.T) {
 		}
 		if status != row.status {
 			t.Errorf("%+v: %d, not %d", row.report, status, row.status)
+		}
+	}
+}
+
+// TestACommandThatIsStoppedHasTheTimeThatItHad stops one that may run until a
+// moment anyway, with and without a moment of its own.
+func TestACommandThatIsStoppedHasTheTimeThatItHad(t *testing.T) {
+	in, out, err := os.Pipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer in.Close()
+	defer out.Close()
+	for _, row := range []struct{ asked, kill, force time.Duration }{
+		{never, 2 * time.Hour, 3 * time.Hour},
+		{4 * time.Hour, 2 * time.Hour, 3 * time.Hour},
+		{time.Hour, time.Hour, time.Hour + patience},
+		{0, 0, patience},
+	} {
+		g := &guarded{moments: out, at: moments{time.Hour, 2 * time.Hour}, force: 3 * time.Hour}
+		if g.stop(row.asked); g.at != (moments{0, row.kill}) || g.force != row.force {
+			t.Errorf("stopped by %v: %v, by vera after %v", row.asked, g.at, g.force)
 		}
 	}
 }
