@@ -36,7 +36,10 @@ var (
 // made it ends it, with Close or Leave.
 //
 // Its pushes, updates and removals take effect in the order in which they were
-// called, and are repeated when a connection is lost, each counting once.
+// called, and are repeated when a connection is lost, each counting once. One
+// that a peer refuses for now, with vera.Unavailable, is repeated too, behind
+// those later ones that were on their way already; but no update takes a later
+// one of its item back.
 // Nothing is ever pushed again in a new life of the session: what was held is
 // told to be lost.
 type Client struct {

@@ -99,10 +99,18 @@ type held struct {
 func (h *held) until(ctx context.Context) error {
 	select {
 	case <-ctx.Done():
-		return h.client.Close()
+		return h.giveUp()
 	case <-h.item.Lost():
 		return errors.Join(h.loss(), h.client.Close())
 	}
+}
+
+// giveUp ends the session.
+func (h *held) giveUp() error {
+	if err := h.client.Close(); err != nil {
+		return fmt.Errorf("%s: no peer could be told (%w): item %d goes after its grace", h.item.Path(), err, h.item.Version())
+	}
+	return nil
 }
 
 // loss says what became of the item; nil while it is held.
@@ -120,7 +128,7 @@ func holdWhile(ctx context.Context, s streams, h *held, server, line string) err
 	signal.Notify(signals, passed()...)
 	defer signal.Stop(signals)
 	if ctx.Err() != nil {
-		return h.client.Close()
+		return h.giveUp()
 	}
 	// From here on a signal is the command's to obey.
 	g, err := startGuarded(s, shell(line), []string{

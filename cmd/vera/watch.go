@@ -49,7 +49,7 @@ func watchCommand(s streams) *cobra.Command {
 				break
 			}
 		}
-		_ = c.Close() // it holds nothing that could stay behind
+		_ = c.Leave() // it holds nothing that could stay behind
 		if ctx.Err() != nil {
 			return nil
 		}
