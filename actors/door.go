@@ -18,7 +18,6 @@ func (s *session) arrive(m *arrival) {
 	m.sure = !m.connection.hello.Offered
 	s.arrivals = append(s.arrivals, m)
 	s.grace.Store(max(s.grace.Load(), int64(m.connection.hello.Grace)))
-	s.promise()
 	s.turn()
 }
 
@@ -35,6 +34,7 @@ func (s *session) meet(m *arrival) {
 func (s *session) admit() {
 	arrivals := s.arrivals
 	s.arrivals = nil
+	s.promise()
 	for _, a := range arrivals {
 		c := a.connection
 		c.resumed = s.life != 0 || len(s.connections) > 0
@@ -87,5 +87,5 @@ func (s *session) end(reason vera.Reason) {
 	for _, a := range s.arrivals {
 		s.grace.Store(max(s.grace.Load(), int64(a.connection.hello.Grace)))
 	}
-	s.promise()
+	s.free.Store(0) // until these are let in: who is sent away may be answering a ping right now
 }
