@@ -61,11 +61,12 @@ type leadership struct {
 }
 
 // Elect puts data onto a list, whose head leads. It returns when the item is
-// there; Leader waits until it leads. A session without a grace has no safety
-// and is refused.
+// there; Leader waits until it leads. A session whose grace is not above the
+// margin could never lead and is refused.
 func (c *Client) Elect(ctx context.Context, path string, data any) (*Election, error) {
-	if c.o.Grace < 0 || c.Session().GraceMs == 0 {
-		return nil, vera.Errorf(vera.InvalidParameter, "grace: an election needs one, since with a grace of 0 nothing is ever safe")
+	grace := time.Duration(c.Session().GraceMs) * time.Millisecond
+	if c.o.Grace < 0 || grace <= leastMargin {
+		return nil, vera.Errorf(vera.InvalidParameter, "grace: an election needs more than %v, or nothing is ever safe; it is %v", leastMargin, grace)
 	}
 	h, _, err := c.Push(ctx, path, data, Limit(0))
 	if err != nil {

@@ -271,15 +271,17 @@ func TestAPingThatWasNotAfterTheItemPromisesNothing(t *testing.T) {
 }
 
 func TestElectionsNeedAGrace(t *testing.T) {
-	inWorld(t, []string{"a"}, func(t *testing.T, w *world) {
-		o := w.options()
-		o.Grace = NoGrace
-		c := w.connect(o, "a")
-		if _, err := c.Elect(t.Context(), "/data/lead", struct{}{}); codeOf(err) != vera.InvalidParameter {
-			t.Errorf("got %v", err)
-		}
-		c.Close()
-	})
+	for _, grace := range []time.Duration{NoGrace, time.Millisecond, leastMargin} {
+		inWorld(t, []string{"a"}, func(t *testing.T, w *world) {
+			o := w.options()
+			o.Grace = grace
+			c := w.connect(o, "a")
+			if _, err := c.Elect(t.Context(), "/data/lead", struct{}{}); codeOf(err) != vera.InvalidParameter || len(w.data("/data/lead")) != 0 {
+				t.Errorf("a grace of %v: %v", grace, err)
+			}
+			c.Close()
+		})
+	}
 }
 
 // TestRemovingTheItemEndsItsLeadershipFirst takes the two ways to give an item

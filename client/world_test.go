@@ -8,6 +8,7 @@ import (
 	"net"
 	"net/http"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -58,17 +59,18 @@ type life struct {
 
 // guest is a connection.
 type guest struct {
-	world  *world
-	peer   string
-	cookie string
-	life   *life
-	loud   bool
-	killed bool
-	first  bool // the session's life began with it
-	socket *websocket.Conn
-	cut    context.CancelFunc
-	out    chan []byte
-	told   map[string][]Item
+	world   *world
+	peer    string
+	cookie  string
+	life    *life
+	loud    bool
+	graceMs int64
+	killed  bool
+	first   bool // the session's life began with it
+	socket  *websocket.Conn
+	cut     context.CancelFunc
+	out     chan []byte
+	told    map[string][]Item
 }
 
 func newWorld(t *testing.T, names ...string) *world {
@@ -150,6 +152,10 @@ func (w *world) serve(rw http.ResponseWriter, r *http.Request) {
 	ctx, cut := context.WithCancel(context.Background())
 	defer cut()
 	g := &guest{world: w, peer: name, cookie: cookie, loud: r.URL.Query().Get("notify") != "false", socket: socket, cut: cut, out: make(chan []byte, 10_000), told: map[string][]Item{}}
+	g.graceMs = 2000
+	if wish := r.URL.Query().Get("graceMs"); wish != "" {
+		g.graceMs, _ = strconv.ParseInt(wish, 10, 64) // the client's own writing
+	}
 	go g.write(ctx)
 	w.admit(g)
 	g.read(ctx)
@@ -239,7 +245,7 @@ func (g *guest) take(a asked) {
 	w.heard = append(w.heard, heard{g.peer, a})
 	switch a.Action {
 	case "session":
-		s := Session{Session: "s", Resumed: !g.first, GraceMs: 2000, SafeMs: w.safe.Milliseconds(), Peer: g.peer, Leader: w.leader, Index: w.index, Items: g.life.held}
+		s := Session{Session: "s", Resumed: !g.first, GraceMs: g.graceMs, SafeMs: w.safe.Milliseconds(), Peer: g.peer, Leader: w.leader, Index: w.index, Items: g.life.held}
 		for _, known := range g.life.watches {
 			s.Watches = append(s.Watches, known)
 		}
