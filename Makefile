@@ -3,6 +3,10 @@ SHELL := /bin/bash
 GO    ?= go
 FUZZ  ?= 20s
 
+# What drives the real binary, one package after the other, and all others.
+BINARY := ./test ./test/cluster ./test/clients ./test/commands ./test/elections ./test/faults ./test/web
+ROOMS  := $$($(GO) list ./... | grep -vxF "$$($(GO) list $(BINARY))")
+
 .PHONY: all build check test fuzz soak bench bench-peers web net vet clean
 
 all: build
@@ -12,7 +16,7 @@ build:
 
 # Five minutes: everything but the tests of the real binary.
 check: vet
-	$(GO) test -race -short $$($(GO) list ./... | grep -v '^vera/test\(/cluster\|/commands\|/faults\|/web\|$$\)')
+	$(GO) test -race -short $(ROOMS)
 	$(GO) test -run '^TestHouse' ./test
 
 vet:
@@ -22,9 +26,9 @@ vet:
 
 # Everything, with what it needs installed first.
 test: vet web net
-	$(GO) test -race -timeout 15m $$($(GO) list ./... | grep -v '^vera/test\(/cluster\|/commands\|/faults\|/web\|$$\)')
+	$(GO) test -race -timeout 15m $(ROOMS)
 	$(GO) test -timeout 10m ./test/sim # once more without -race: 2,000 runs
-	$(GO) test -p 1 -timeout 20m ./test ./test/cluster ./test/commands ./test/faults ./test/web
+	$(GO) test -p 1 -timeout 20m $(BINARY)
 	cd examples && $(GO) test -race -p 1 -timeout 10m ./... # a module of its own
 
 # What the browser and Node tests need. Where it cannot be installed their
