@@ -222,3 +222,36 @@ for (const v of vectors("repeats.json")) test(`repeat: ${v.name}`, async t => {
     }
   }
 })
+
+// answered has a client ask, and be answered with a vector's text.
+async function answered(t, v) {
+  const stage = new Stage(t), [client, socket] = await stage.joined()
+  const got = client.get(path).then(list => ({ list }), error => ({ error })), { rid } = socket.asked("get", path)
+  socket.onmessage({ data: v.text.replace(/^\{("rid":[^,]*,)?/, `{"rid":${rid},`) })
+  return got
+}
+
+const whole = list => list?.map(({ version, updated, owner, session, data }) => ({
+  version: Number(version), ...updated && { updated: Number(updated) }, owner, ...session && { session }, data: typeof data === "string" ? JSON.parse(data) : data,
+}))
+
+for (const [n, v] of vectors("answers.json").entries()) {
+  if (v.kind === "listing") test(`answer ${n}: a list`, async t => {
+    const { list, error } = await answered(t, v), told = list ?? error.listing
+    assert.equal(error?.code, v.code === "OK" ? undefined : v.code)
+    assert.deepEqual([told.index, told.etag, told.total], [Number(v.index), v.etag, v.total])
+    const shown = v.owner === "session" ? v.items.map(i => ({ ...i, owner: i.session ?? i.owner })) : v.items
+    assert.deepEqual(whole(told.items), whole(shown))
+  })
+  if (v.kind === "error") test(`answer ${n}: a refusal`, async t => {
+    const { code, message, applied } = (await answered(t, v)).error
+    assert.deepEqual([code, message, applied], [v.code, v.message, { no: false, unknown: "unknown" }[v.applied]])
+  })
+  if (v.kind === "session") test(`answer ${n}: what the session is`, async t => {
+    const stage = new Stage(t), client = await stage.connect()
+    stage.last.onopen()
+    const { rid } = stage.last.asked("session")
+    stage.last.onmessage({ data: v.text.replace(/^\{("rid":[^,]*,)?/, `{"rid":${rid},`) })
+    assert.deepEqual([client.state, client.session, client.graceMs, client.peer, client.leader], ["connected", v.session, v.graceMs, v.peer, v.leader])
+  })
+}
