@@ -71,7 +71,7 @@ class Connection {
   rid = 0
   waiting = new Map() // rid → what to do with the answer
   constructor(client, url, quiet) {
-    Object.assign(this, { client, url, quiet, number: ++client._opened })
+    Object.assign(this, { client, url, quiet, number: ++client._opened, logged: client._logged })
     client._connections.add(this)
     this.timer = setTimeout(() => this.over(), Math.min(patience, hurry * (1 + client._failures)))
     this.open().catch(error => this.over(0, error))
@@ -167,6 +167,7 @@ class Client extends Events {
   _opened = 0
   _failures = 0 // to connect, in a row
   _index = 0 // the highest of all answers
+  _logged // the log has the session: who connects from now on must find it
   _closing = new AbortController()
 
   constructor(urls, options = {}) {
@@ -201,6 +202,7 @@ class Client extends Events {
     return this._ask({ action: "push", path, data, once, limit, ifMatch }, signal, told => {
       const item = new Item(this, path, told.version, data, told)
       this._items.set(item.version, item)
+      this._logged = true
       return item
     })
   }
@@ -352,10 +354,11 @@ class Client extends Events {
     this._failing.delete(connection.url)
     Object.assign(connection, { peer, joined: now() })
     const another = this.session && this.session !== session // its cookie was not known here
+    if (resumed) this._logged = true
     const gone = held.some(({ version, _leaving }) => version <= index && !_leaving && !items.some(i => i.version === version))
     Object.assign(this, { session: another ? undefined : session, graceMs, leader: leader || this.leader })
     this._safe(safeMs)
-    if (another || gone || had && !resumed && !others.length) this._ended("expired", connection)
+    if (another || gone || had && !resumed && (connection.logged || !others.length)) this._ended("expired", connection)
     else if (had && !others.length) this._emit("session", { session, resumed })
     if (another) {
       this._greeted = false
@@ -374,6 +377,7 @@ class Client extends Events {
   // pushed again but by who is told so.
   _ended(reason, but) {
     const had = this._had(), { session } = this
+    this._logged = false
     for (const connection of this._connections) if (connection !== but) connection.drop()
     for (const list of this._lists.values()) list.source = undefined
     for (const request of this._requests) {
@@ -443,6 +447,7 @@ class Item extends Events {
   update(data, options) { return this._ask("update", { data, ...options }, () => this.data = data) }
   remove(options) {
     this._leaving = true
+    for (const election of this._client._elections) if (election.item === this) election._look("resigned") // before another can lead
     return this._ask("remove", options, () => this._forget()).finally(() => this._leaving = false)
   }
   _ask(action, { signal, ...more } = {}, then) {
@@ -586,7 +591,7 @@ class Election extends Events {
   constructor(client, path, data, { signal } = {}) {
     super()
     this._client = client
-    if ((client.session ? client.graceMs : client._options.graceMs) === 0) throw new VeraError("InvalidParameter", "grace: 0 promises nothing")
+    if ((client.session ? client.graceMs : client._options.graceMs) <= 20) throw new VeraError("InvalidParameter", "grace: up to 20 ms promise nothing")
     client._elections.add(this)
     this._begin(path, data).catch(error => this._look(error.code, error))
     aborts(signal, () => this.resign())

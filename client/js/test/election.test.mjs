@@ -157,7 +157,7 @@ test("a candidate whose signal is aborted leaves nothing behind", async t => {
   assert.equal(socket.asked("remove", path).version, 12)
 })
 
-test("a push that is refused is a lost election; a grace of 0 is no election", async t => {
+test("a push that is refused is a lost election; a grace of 0 or so is no election", async t => {
   const stage = new Stage(t)
   const [client, socket] = await stage.joined()
   const election = client.elect("/bad", {}), lost = new Promise(resolve => election.on("lost", resolve))
@@ -166,4 +166,18 @@ test("a push that is refused is a lost election; a grace of 0 is no election", a
   assert.deepEqual([final, error.code], [true, "InvalidParameter"])
   const [short] = await stage.joined({ graceMs: 0 }, { graceMs: 0, safeMs: 0 })
   assert.throws(() => short.elect(path, {}), { code: "InvalidParameter", message: /grace/ })
+  const [brief] = await stage.joined({ graceMs: 20 }, { graceMs: 20, safeMs: 20 })
+  assert.throws(() => brief.elect(path, {}), { code: "InvalidParameter", message: /grace/ })
+})
+
+test("who removes its item leads no more before the removal is sent", async t => {
+  const stage = new Stage(t)
+  const { client, socket, election, log } = await candidate(stage)
+  socket.answer("ping", promised)
+  assert.ok(election.leading)
+  const removed = election.item.remove()
+  assert.deepEqual([election.leading, log], [false, ["elected", "lost for good"]])
+  socket.answer("remove", { index: 13 })
+  await removed
+  assert.equal(client.state, "connected")
 })

@@ -159,3 +159,21 @@ test("a promise of any connection keeps a leader", async t => {
   await stage.pass(2000)
   assert.ok(election.leading)
 })
+
+test("a new life is seen though another connection says nothing, and nothing is pushed again", async t => {
+  const { stage, client, ears, lead } = await cluster(t)
+  const first = client.push(path, { n: 1 })
+  lead.answer("push", { index: 12, version: 12 }, path)
+  const removed = (await first).remove()
+  lead.answer("remove", { index: 13 }, path)
+  await removed
+  const under = client.push(path, { n: 2 }).then(() => "made", ({ code }) => code)
+  await lead.lost() // the push may have been done; the ears are dead, and nobody knows
+  await stage.pass(300)
+  const third = stage.last
+  assert.notEqual(third, ears)
+  await third.open({ peer: "c", resumed: false, items: [] })
+  assert.equal(await under, "SessionEnded")
+  await stage.pass(100)
+  third.silent("push")
+})
