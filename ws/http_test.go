@@ -288,7 +288,7 @@ func TestOtherOrigins(t *testing.T) {
 func TestTheRootSaysWhereToGo(t *testing.T) {
 	p := newPeer(t, nil)
 	answer := ask(t, p.addr, p.get("/"))
-	if answer.StatusCode != 200 || !strings.Contains(answer.body, "ws://"+p.addr+"/connect") || !strings.Contains(answer.body, "http://"+p.addr+"/data/") {
+	if answer.StatusCode != 200 || !strings.Contains(answer.body, `import("/vera.js")`) || !strings.Contains(answer.body, "http://"+p.addr+"/data/") {
 		t.Errorf("%s", answer.body)
 	}
 }
