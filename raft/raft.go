@@ -5,6 +5,7 @@ import (
 	"errors"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	hraft "github.com/hashicorp/raft"
 
@@ -131,6 +132,7 @@ func (r *Raft) Close() error {
 			r.guard.closing.Store(true)
 		}
 		if r.hraft != nil {
+			r.awaitChange()
 			all = append(all, r.hraft.Shutdown().Error())
 		}
 		if r.network != nil {
@@ -150,4 +152,20 @@ func (r *Raft) Close() error {
 		r.closed = errors.Join(all...)
 	})
 	return r.closed
+}
+
+// awaitMost bounds how long a change of the cluster delays the end of a peer: by
+// then its leader is deposed, which answers it, unless its disk hangs.
+const awaitMost = 2 * time.Second
+
+// awaitChange waits until no change of the cluster is under way, and keeps
+// others from beginning: one that was committed when hashicorp/raft is shut
+// down may never be answered, and whoever waits for it would never end.
+func (r *Raft) awaitChange() {
+	most := time.NewTimer(awaitMost)
+	defer most.Stop()
+	select {
+	case r.changing <- struct{}{}:
+	case <-most.C:
+	}
 }
