@@ -75,11 +75,11 @@ func begun(t *testing.T) *world {
 // start starts a backend as a process, and waits until the proxy knows of it.
 func (w *world) start(name string) *exec.Cmd {
 	w.t.Helper()
-	b, err := start(w.peer.URL, name)
+	b, err := peer.Again("-server", w.peer.URL, "-backend", name)
 	if err != nil {
 		w.t.Fatal(err)
 	}
-	w.t.Cleanup(func() { end(b) })
+	w.t.Cleanup(func() { peer.End(b) })
 	w.await(name+" in the pool", func() bool { return w.pool.url(name) != "" })
 	return b
 }

@@ -10,7 +10,6 @@ import (
 	"net"
 	"net/http"
 	"os"
-	"os/exec"
 	"os/signal"
 	"syscall"
 	"time"
@@ -76,30 +75,12 @@ func balance(ctx context.Context, server, address string) (err error) {
 		if server != "" {
 			break
 		}
-		b, err := start(p.URL, name)
+		b, err := peer.Again("-server", p.URL, "-backend", name)
 		if err != nil {
 			return err
 		}
-		defer end(b)
+		defer peer.End(b)
 		fmt.Printf("Kill a backend:   kill -9 %d   # %s\n", b.Process.Pid, name)
 	}
 	return <-served // follow ends with ctx
-}
-
-// start starts a backend as a process of this same program.
-func start(server, name string) (*exec.Cmd, error) {
-	self, err := os.Executable()
-	if err != nil {
-		return nil, err
-	}
-	b := exec.Command(self, "-server", server, "-backend", name)
-	b.Stdout, b.Stderr = os.Stdout, os.Stderr
-	b.SysProcAttr = peer.Dependent()
-	return b, b.Start()
-}
-
-// end tells a process to end, and waits until it has.
-func end(b *exec.Cmd) {
-	_ = b.Process.Signal(os.Interrupt) // fails when it is over already
-	_ = b.Wait()                       // killed ones say so, and that is no news
 }

@@ -58,10 +58,10 @@ func topology(ctx context.Context, server string, demo bool) (err error) {
 	defer c.Close()
 	databases := map[string]*exec.Cmd{}
 	for _, name := range []string{"ann", "bob", "cleo"} {
-		if databases[name], err = start(p.URL, name); err != nil {
+		if databases[name], err = peer.Again("-server", p.URL, "-database", name); err != nil {
 			return err
 		}
-		defer end(databases[name])
+		defer peer.End(databases[name])
 	}
 	w := &writer{vera: c}
 	watching, unwatch := context.WithCancel(ctx)
@@ -85,24 +85,6 @@ func topology(ctx context.Context, server string, demo bool) (err error) {
 		}
 	}
 	return nil
-}
-
-// start starts a database as a process of this same program.
-func start(server, name string) (*exec.Cmd, error) {
-	self, err := os.Executable()
-	if err != nil {
-		return nil, err
-	}
-	d := exec.Command(self, "-database", name, "-server", server)
-	d.Stdout, d.Stderr = os.Stdout, os.Stderr
-	d.SysProcAttr = peer.Dependent()
-	return d, d.Start()
-}
-
-// end tells a database to end, and waits until it has.
-func end(d *exec.Cmd) {
-	_ = d.Process.Signal(os.Interrupt) // fails when it is over already
-	_ = d.Wait()                       // killed ones say so, and that is no news
 }
 
 // show is the demonstration: writes, a primary that dies, writes.

@@ -98,11 +98,11 @@ func startAll(t *testing.T, ctx context.Context) (*writer, map[string]*exec.Cmd)
 	go func() { followed <- w.follow(ctx) }()
 	t.Cleanup(func() { c.Close(); <-followed })
 	for _, name := range []string{"ann", "bob", "cleo"} {
-		d, err := start(p.URL, name)
+		d, err := peer.Again("-server", p.URL, "-database", name)
 		if err != nil {
 			t.Fatal(err)
 		}
-		t.Cleanup(func() { end(d) })
+		t.Cleanup(func() { peer.End(d) })
 		databases[name] = d
 	}
 	if err := w.await(ctx, func(order []database) bool { return len(order) == 3 }); err != nil {
