@@ -90,7 +90,7 @@ export interface Client {
   watch<T = Data>(path: string, options?: WatchOptions): Watch<T>
   watch<T = Data>(path: string, listener: (list: Notification<T>) => void): Watch<T>
   watch<T = Data>(path: string, options: WatchOptions, listener: (list: Notification<T>) => void): Watch<T>
-  /** Throws `InvalidParameter` with a grace of 0, with which nothing can be promised. */
+  /** Throws `InvalidParameter` with a grace of 20 ms or less, with which nothing can be promised. */
   elect(path: string, data: object, options?: { signal?: AbortSignal }): Election
   /** Ends the session, for all its connections. */
   close(): Promise<void>
