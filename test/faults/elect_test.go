@@ -48,7 +48,9 @@ func (r *race) stand(p *cluster.Peer, stubborn bool) *candidate {
 	}
 	k.cmd.Stderr = k.said
 	k.cmd.WaitDelay = 10 * time.Second
-	k.cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
+	// In a group of its own: a group that loses its last tie to a shell has its
+	// stopped members continued.
+	k.cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL}
 	if err := k.cmd.Start(); err != nil {
 		r.t.Fatal(err)
 	}
