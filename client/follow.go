@@ -218,24 +218,17 @@ type follower struct {
 
 func newFollower(wanted request) *follower {
 	f := &follower{more: make(chan struct{}, 1), failed: make(chan error, 1)}
-	f.taker = taker{limit: noLimit, news: func(*watched) { f.mark() }, fail: func(err error) { f.failed <- err }}
+	f.taker = taker{limit: noLimit, news: func(*watched) { mark(f.more) }, fail: func(err error) { f.failed <- err }}
 	if wanted.Limit != nil {
 		f.taker.limit = max(*wanted.Limit, 0)
 	}
 	return f
 }
 
-func (f *follower) mark() {
-	select {
-	case f.more <- struct{}{}:
-	default:
-	}
-}
-
 func (f *follower) begin(c *Client, path string) {
 	f.watched = c.watch(path)
 	f.watched.takers = append(f.watched.takers, &f.taker)
-	f.mark()
+	mark(f.more)
 }
 
 func (f *follower) end(c *Client) { c.unwatch(f.watched, &f.taker) }

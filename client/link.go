@@ -75,10 +75,7 @@ func (o *outbox) put(a *ask) {
 	o.mu.Lock()
 	o.queue = append(o.queue, a)
 	o.mu.Unlock()
-	select {
-	case o.more <- struct{}{}:
-	default:
-	}
+	mark(o.more)
 }
 
 func (o *outbox) take() (all []*ask) {

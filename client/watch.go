@@ -83,13 +83,14 @@ func (c *Connection) watchAnswered(p *Pending) {
 		w.mu.Lock()
 		w.unwatched = true
 		w.mu.Unlock()
-		w.mark()
+		mark(w.more)
 	}
 }
 
-func (w *Watch) mark() {
+// mark leaves a mark in a channel of capacity 1, unless there is one.
+func mark(c chan<- struct{}) {
 	select {
-	case w.more <- struct{}{}:
+	case c <- struct{}{}:
 	default:
 	}
 }
@@ -99,7 +100,7 @@ func (w *Watch) put(n Notification) {
 	w.mu.Lock()
 	w.queue = queued(w.queue, n, w.limit)
 	w.mu.Unlock()
-	w.mark()
+	mark(w.more)
 }
 
 // Next waits for the next notification. After the connection's end, or

@@ -67,12 +67,7 @@ func newSilences(self state.PeerID, after, pulse, grace time.Duration) *silences
 	}
 }
 
-func (s *silences) poke() {
-	select {
-	case s.wake <- struct{}{}:
-	default:
-	}
-}
+func (s *silences) poke() { poke(s.wake) }
 
 // lead says whether this peer leads.
 func (s *silences) lead(leads bool) {

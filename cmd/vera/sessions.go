@@ -10,10 +10,13 @@ import (
 	"net/http"
 	"net/url"
 	"strconv"
+	"strings"
 	"text/tabwriter"
 	"time"
 
 	"github.com/spf13/cobra"
+
+	"vera/client"
 )
 
 const (
@@ -31,14 +34,9 @@ type seen struct {
 	Watches int             `json:"watches"`
 	Peers   int             `json:"peers"`
 	Since   uint64          `json:"since,omitzero"`
-	Holds   []seenItem      `json:"holds,omitzero"`
+	Holds   []client.Held   `json:"holds,omitzero"`
 	Follows []seenWatch     `json:"follows,omitzero"`
 	Here    json.RawMessage `json:"here,omitzero"`
-}
-
-type seenItem struct {
-	Path    string `json:"path"`
-	Version uint64 `json:"version"`
 }
 
 type seenWatch struct {
@@ -215,7 +213,7 @@ func (o *operator) completeSession(cmd *cobra.Command, args []string, typed stri
 		if err != nil {
 			return nil, cobra.ShellCompDirectiveError
 		}
-		if len(one.ID) < len(typed) || one.ID[:len(typed)] != typed {
+		if !strings.HasPrefix(one.ID, typed) {
 			continue
 		}
 		if ids = append(ids, fmt.Sprintf("%s\t%d items", one.ID, one.Items)); len(ids) == mostCompletions {
