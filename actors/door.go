@@ -68,24 +68,57 @@ func (s *session) depart(m *departure) {
 // end takes note that the session is over, and sends everybody away.
 func (s *session) end(reason vera.Reason) {
 	s.tenure.over()
-	for _, m := range s.waiting {
+	s.dismiss(reason, func(*connection) bool { return true })
+}
+
+// passed takes note of a life that was over before this peer had a part in it.
+// Whoever was let in here before it began was of it.
+func (s *session) passed(life uint64, reason vera.Reason) {
+	s.ended = max(s.ended, life)
+	of := func(c *connection) bool { return c.arrived < life }
+	if slices.ContainsFunc(s.connections, of) {
+		s.dismiss(reason, of)
+		s.ending = s.ending && len(s.closing) > 0
+	}
+}
+
+// dismiss sends connections away whose life is over, and refuses what waits for
+// them.
+func (s *session) dismiss(reason vera.Reason, of func(*connection) bool) {
+	goes := func(m *call) bool { return of(m.from) }
+	refused, closed := taken(&s.waiting, goes), taken(&s.closing, goes)
+	for _, m := range refused {
 		m.refuse(errEnded)
 	}
-	closing := s.closing
-	for _, m := range closing {
+	for _, m := range closed {
 		m.back()
 	}
-	for _, c := range s.connections {
+	for _, c := range taken(&s.connections, of) {
 		bye := &farewell{code: vera.CloseEnded, reason: "the session ended: " + reason.String()}
-		if slices.ContainsFunc(closing, func(m *call) bool { return m.from == c }) {
+		if slices.ContainsFunc(closed, func(m *call) bool { return m.from == c }) {
 			bye = &farewell{code: vera.CloseDone, reason: "closed"}
 		}
 		c.box.post(bye)
 	}
-	s.waiting, s.closing, s.connections, s.watches, s.gone = nil, nil, nil, nil, nil
+	if len(s.connections) > 0 {
+		return
+	}
+	s.watches, s.gone = nil, nil
 	s.grace.Store(0)
 	for _, a := range s.arrivals {
 		s.grace.Store(max(s.grace.Load(), int64(a.connection.hello.Grace)))
 	}
 	s.free.Store(0) // until these are let in: who is sent away may be answering a ping right now
+}
+
+// taken takes those out of all for which goes holds.
+func taken[T any](all *[]T, goes func(T) bool) (gone []T) {
+	*all = slices.DeleteFunc(*all, func(one T) bool {
+		if goes(one) {
+			gone = append(gone, one)
+			return true
+		}
+		return false
+	})
+	return gone
 }

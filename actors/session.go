@@ -304,7 +304,8 @@ func (s *session) happened(c state.SessionChange) {
 		s.end(c.Reason)
 		s.turn()
 	case c.What == state.Over:
-		s.ended = max(s.ended, c.Life)
+		s.passed(c.Life, c.Reason)
+		s.turn()
 	case c.What == state.Opened, c.What == state.Detached && c.Life == s.life:
 		s.compare()
 		s.turn()

@@ -2,6 +2,7 @@ package actors
 
 import (
 	"errors"
+	"slices"
 	"time"
 
 	"vera"
@@ -52,7 +53,8 @@ func (c *connection) appendAnswer(dst []byte, m *call, now time.Duration) ([]byt
 	case vera.ActionPush, vera.ActionUpdate, vera.ActionRemove:
 		return c.appendReply(dst, m)
 	case vera.ActionPing:
-		return vera.AppendPing(dst, rid, c.safe(m.arrived), c.index()), vera.OK
+		index := c.index() // first: what is promised is of no earlier state
+		return vera.AppendPing(dst, rid, c.safe(m.arrived), index), vera.OK
 	case vera.ActionSession:
 		return vera.AppendSession(dst, rid, c.info(m)), vera.OK
 	}
@@ -161,8 +163,18 @@ func (c *connection) info(m *call) vera.SessionInfo {
 	info.Grace = time.Duration(c.session.grace.Load())
 	info.Safe = c.safe(m.arrived)
 	info.Watches = m.facts.watches
-	if s := y.log.Machine().Session(c.hello.Session); s != nil && s.Life() == m.facts.life {
-		info.Items = held(s)
+	living := y.log.Machine().Session(c.hello.Session)
+	switch {
+	case living == nil:
+	case m.facts.life == 0: // it began through another peer, and this one is about to have a part in it
+		for _, w := range living.Watches() {
+			if !slices.ContainsFunc(info.Watches, func(known vera.Watched) bool { return known.Path == w.Path }) {
+				info.Watches = append(info.Watches, w)
+			}
+		}
+		info.Items = held(living)
+	case living.Life() == m.facts.life:
+		info.Items = held(living)
 	}
 	return info
 }
