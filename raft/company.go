@@ -17,7 +17,8 @@ import (
 // once live is set.
 func (r *Raft) connect() hraft.Transport {
 	self := hraft.ServerAddress(r.peers.own().String())
-	r.handOver = &handOver{leading: r.leading, apply: func(entry []byte) { r.hraft.Apply(entry, 0) }}
+	apply := func(entry []byte) { r.hraft.Apply(entry, 0) }
+	r.handOver = &handOver{leading: r.leading, apply: apply, rounds: newRounds(r.leading, apply)}
 	if r.network == nil {
 		_, alone := hraft.NewInmemTransport(self)
 		return alone
@@ -44,10 +45,12 @@ func (r *Raft) configured(a hraft.ServerAddress) bool {
 	return slices.ContainsFunc(servers, func(s hraft.Server) bool { return s.Address == a })
 }
 
-// nudge has the followers told of what is committed, if there are any.
-func (r *Raft) nudge() {
+// committed has the followers told of what is committed, if there are any, and
+// the next round begin.
+func (r *Raft) committed(logs []*hraft.Log) {
 	if r.transport != nil {
 		r.transport.nudges.committed()
+		r.handOver.rounds.committed(logs)
 	}
 }
 

@@ -24,8 +24,9 @@ const (
 
 var errNoLeader = errors.New("no leader is known")
 
-// handOver gives this peer's entries to whoever leads: to hashicorp/raft here,
-// or over one stream, which stays open, to the leader. On the stream each batch
+// handOver gives this peer's entries to whoever leads: to the rounds here, or
+// over one stream, which stays open, to the leader's. Who is alone gives them to
+// hashicorp/raft at once. On the stream each batch
 // is a frame: its length in 4 bytes, then each entry behind its length. Nothing
 // comes back: what became of an entry is learnt from the log. A leader that
 // ceases to lead closes the stream.
@@ -37,7 +38,8 @@ type handOver struct {
 	leading func() bool
 	leader  func() hraft.ServerAddress
 	apply   func(entry []byte) // has hashicorp/raft append an entry; it may wait
-	lost    func()             // what was handed over on a stream may not have arrived
+	rounds  *rounds
+	lost    func() // what was handed over on a stream may not have arrived
 
 	mu     sync.Mutex
 	stream net.Conn // to whom entries went last; nil: there is none
@@ -50,11 +52,14 @@ type handOver struct {
 // enter hands over entries, in order. An error says that some may not have got
 // there. It returns within two seconds.
 func (h *handOver) enter(entries [][]byte) error {
-	if h.network == nil || h.leading() {
+	switch {
+	case h.network == nil:
 		for _, entry := range entries {
 			h.apply(entry)
 		}
 		return nil
+	case h.leading():
+		return h.rounds.add(nil, entries)
 	}
 	to := h.leader()
 	if to == "" {
@@ -184,25 +189,26 @@ func (h *handOver) serve(c net.Conn) {
 		if cap(frame) < n || cap(frame) > keptBytes {
 			frame = make([]byte, n)
 		}
-		if _, err := io.ReadFull(from, frame[:n]); err != nil || h.unpack(frame[:n]) != nil {
+		if _, err := io.ReadFull(from, frame[:n]); err != nil || h.unpack(c, frame[:n]) != nil {
 			return
 		}
 	}
 }
 
-// unpack has the entries of a frame appended. Each is memory of its own, since
-// the machine holds on to some.
-func (h *handOver) unpack(frame []byte) error {
+// unpack gives the entries of a frame to the rounds. Each is memory of its own,
+// since the machine holds on to some.
+func (h *handOver) unpack(from net.Conn, frame []byte) error {
+	var entries [][]byte
 	for len(frame) > 0 {
 		n, size := binary.Uvarint(frame)
-		if size <= 0 || n > uint64(len(frame)-size) {
-			return fmt.Errorf("%w: an entry is longer than it", errFrame)
+		if size <= 0 || n == 0 || n > uint64(len(frame)-size) {
+			return fmt.Errorf("%w: an entry is empty, or longer than it", errFrame)
 		}
-		if !h.leading() {
-			return errNoLeader
-		}
-		h.apply(append([]byte(nil), frame[size:size+int(n)]...))
+		entries = append(entries, append([]byte(nil), frame[size:size+int(n)]...))
 		frame = frame[size+int(n):]
 	}
-	return nil
+	if !h.leading() {
+		return errNoLeader
+	}
+	return h.rounds.add(from, entries)
 }

@@ -27,7 +27,13 @@ func newRelay() *relay {
 	m := NewMemory()
 	r := &relay{got: make(chan []byte, 10_000)}
 	r.leads.Store(true)
-	there := &handOver{leading: r.leads.Load, apply: func(entry []byte) { r.got <- entry }}
+	there := &handOver{leading: r.leads.Load}
+	there.rounds = newRounds(r.leads.Load, func(entry []byte) {
+		r.got <- entry
+		there.rounds.committed([]*hraft.Log{{Data: entry}})
+	})
+	stop := make(chan struct{})
+	go there.rounds.run(stop)
 	listener, dialer := m.network("b", keyOf(memoryKey("b")), nil), m.network("a", "a", nil)
 	listener.serve(handlers{trusted: func(string) bool { return true }, stream: func(_, _ string, c net.Conn) { there.serve(c) }})
 	dialer.serve(handlers{trusted: func(string) bool { return true }})
@@ -37,6 +43,7 @@ func newRelay() *relay {
 		lost:   func() { r.lost.Add(1) },
 	}
 	r.end = func() {
+		close(stop)
 		dialer.close()
 		listener.close()
 	}
@@ -57,6 +64,7 @@ func TestHandedOverArrivesInOrder(t *testing.T) {
 			if err := r.enter(entries); err != nil {
 				t.Fatal(err)
 			}
+			synctest.Wait() // what waits for a round is bounded
 		}
 		for i := range n {
 			if entry := <-r.got; !bytes.HasPrefix(entry, fmt.Append(nil, i, " ")) || cap(entry) > len(entry)+len(entry)/4+16 {

@@ -21,6 +21,7 @@ func (r *Raft) followLeadership() {
 			r.silences.lead(leads)
 			if !leads {
 				r.proposer.depose()
+				r.handOver.rounds.deposed()
 			}
 		case <-r.changed:
 			r.route(&routed)

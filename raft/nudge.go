@@ -187,15 +187,15 @@ func (t *transport) dial(to hraft.ServerAddress) (*line, error) {
 	return newLine(c), nil
 }
 
-// prompt is the machine as hashicorp/raft sees it, with the followers told of a
-// commit before it is applied here.
+// prompt is the machine as hashicorp/raft sees it, with those told of a commit
+// who go on with it before it is applied here.
 type prompt struct {
 	*fsm
-	committed func()
+	committed func([]*hraft.Log)
 }
 
-// ApplyBatch nudges the followers and applies entries.
+// ApplyBatch tells of the commit and applies entries.
 func (p prompt) ApplyBatch(logs []*hraft.Log) []any {
-	p.committed()
+	p.committed(logs)
 	return p.fsm.ApplyBatch(logs)
 }

@@ -76,6 +76,7 @@ func (r *Raft) open(ctx context.Context) error {
 	}
 	r.run(r.followLeadership)
 	r.run(func() { r.proposer.run(r.stop) })
+	r.run(func() { r.handOver.rounds.run(r.stop) })
 	r.run(func() { r.graces.run(r.stop) })
 	r.run(func() { r.silences.run(r.stop) })
 	r.run(r.pulse)
@@ -267,7 +268,7 @@ func (r *Raft) startRaft() (err error) {
 	config := r.options.config(r.directory.RaftID, r.log)
 	leads := make(chan bool, 16)
 	config.NotifyCh, r.leads = leads, leads
-	started, err := hraft.NewRaft(config, prompt{r.fsm, r.nudge}, r.guard, r.guard, r.snapshots, r.connect())
+	started, err := hraft.NewRaft(config, prompt{r.fsm, r.committed}, r.guard, r.guard, r.snapshots, r.connect())
 	if started != nil {
 		r.hraft = started
 	}
