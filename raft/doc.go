@@ -26,7 +26,8 @@
 // Peers speak through a network: calls, and streams, of package link or, in
 // tests, of Memory. hashicorp/raft's questions go over streams of the kind
 // "raft" (transport, serve, wire), entries to the leader over one of the kind
-// "hand-over". A leader gives them to hashicorp/raft in rounds. nudges tell followers of a commit, watchDisk looks at the log.
+// "hand-over", who gives them to hashicorp/raft in rounds. nudges tell followers
+// of a commit, watchDisk looks at the log.
 //
 // Invariants:
 //
@@ -65,8 +66,8 @@
 //  10. Nothing is unbounded but what Propose and Barrier were given and did not
 //     answer, for Options.Timeout at most: the feed by entries and bytes,
 //     entries by bytes, batches by entries, bytes and number, also of what was
-//     given up and is still under way; what waits for a round by bytes; hashes by entries, marks under way by
-//     number.
+//     given up and is still under way; what waits for a round by bytes; hashes
+//     by entries, marks under way by number.
 //  11. A secret is in no log line and no error; its file may be read by its
 //     owner only, or the start is refused.
 //  12. Two peers that applied different logs find it out within two
@@ -92,10 +93,10 @@
 //  18. A nudge says only what is true of its term whenever it arrives: what it
 //     calls committed its follower is known to have of that leader's log.
 //
-// Locks: proposer, rounds, graces, silences, fellows, hashes, Feed, waiters, peers, book,
-// guests and directory each have one; none of them calls another, or a function
-// that was given to it, while it holds its own. (rounds, graces and silences ask whether
-// this peer leads, read the machine, and count: all of it without a lock.
-// silences and fellows ask peers who is a member; peers asks nobody. directory
+// Locks: proposer, rounds, graces, silences, fellows, hashes, Feed, waiters,
+// peers, book, guests and directory each have one; none of them calls another, or
+// a function that was given to it, while it holds its own. (rounds, graces and
+// silences ask whether this peer leads, read the machine, and count: all of it
+// without a lock. silences and fellows ask peers who is a member; peers asks nobody. directory
 // writes its file while it holds its own, so that what it says is durable.)
 package raft

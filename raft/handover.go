@@ -26,10 +26,9 @@ var errNoLeader = errors.New("no leader is known")
 
 // handOver gives this peer's entries to whoever leads: to the rounds here, or
 // over one stream, which stays open, to the leader's. Who is alone gives them to
-// hashicorp/raft at once. On the stream each batch
-// is a frame: its length in 4 bytes, then each entry behind its length. Nothing
-// comes back: what became of an entry is learnt from the log. A leader that
-// ceases to lead closes the stream.
+// hashicorp/raft at once. On the stream each batch is a frame: its length in 4
+// bytes, then each entry behind its length. Nothing comes back: what became of an
+// entry is learnt from the log. A leader that ceases to lead closes the stream.
 //
 // Two goroutines may call it: the proposer's calls enter, each stream's own
 // calls serve.
@@ -38,8 +37,8 @@ type handOver struct {
 	leading func() bool
 	leader  func() hraft.ServerAddress
 	apply   func(entry []byte) // has hashicorp/raft append an entry; it may wait
-	rounds  *rounds
-	lost    func() // what was handed over on a stream may not have arrived
+	rounds  *rounds            // of a leader
+	lost    func()             // what was handed over on a stream may not have arrived
 
 	mu     sync.Mutex
 	stream net.Conn // to whom entries went last; nil: there is none
