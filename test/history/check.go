@@ -28,6 +28,7 @@ const (
 	SessionOutlives     Name = "SessionOutlives"     // a session is there, and its client was not for longer than any grace
 	HalfItem            Name = "HalfItem"            // a peer has an item on its list or with its session, not both
 	MixedLives          Name = "MixedLives"          // a session went on in another life, and its client was not told
+	WrongHoldings       Name = "WrongHoldings"       // a session was told that it held what it did not, or not what it did
 	LeftTooEarly        Name = "LeftTooEarly"        // an item left before the time for which a ping had promised it to stay
 	WrongReason         Name = "WrongReason"         // an item left for a reason that there was not
 	WrongDifference     Name = "WrongDifference"     // what a watcher was told does not follow from what it was told before
@@ -59,7 +60,7 @@ type checker struct {
 	lists      map[string]*list
 	violations []Violation
 	told       map[Name]int
-	safe       map[*Life]promise // by pings
+	safe       map[*Life][]promise // by pings
 }
 
 // Check returns every violation, at most twenty of each name.

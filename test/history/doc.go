@@ -13,8 +13,12 @@
 //     real time allows (porcupine), with sessions' ends among the operations;
 //   - items.go: each acknowledged push is on its list, once, as long as its
 //     session lives and does not remove it, and nothing else is there;
+//   - held.go: what a session was told that it held at an index, it did;
+//   - connected.go: no life ended while a connection of it was there, on a peer
+//     that nothing was wrong with;
 //   - endings.go: in the end items and live sessions are the same on each peer,
-//     and no item left before the time for which a ping promised it to stay;
+//     and no item left before the time for which a ping promised it to stay, on
+//     whichever connection;
 //   - watched.go: what a watcher was told are states of the list, in order, with
 //     exact differences, and at last the final one.
 //

@@ -9,23 +9,24 @@ import (
 	"vera"
 )
 
-// promise is the last moment until which a life's items were promised to stay.
+// promise is a moment until which a life's items were promised to stay: those
+// that there were at an index.
 type promise struct {
 	until time.Duration
+	index uint64
 	ping  *Operation
 }
 
 // promises returns what pings promised, by the life.
-func (h *History) promises() map[*Life]promise {
-	all := map[*Life]promise{}
+func (h *History) promises() map[*Life][]promise {
+	all := map[*Life][]promise{}
 	for _, o := range h.Operations {
 		if o.Life == nil || !o.ok() || o.Answer.SafeMs <= 0 || o.Action != vera.ActionPing && o.Action != vera.ActionSession {
 			continue
 		}
 		// The request arrived after it left.
-		if until := o.Called.At + time.Duration(o.Answer.SafeMs)*time.Millisecond; until > all[o.Life].until {
-			all[o.Life] = promise{until, o}
-		}
+		until := o.Called.At + time.Duration(o.Answer.SafeMs)*time.Millisecond
+		all[o.Life] = append(all[o.Life], promise{until, o.Answer.Index, o})
 	}
 	return all
 }
@@ -36,11 +37,15 @@ func (c *checker) checkSafe(l *list, s *sighting, p *push) {
 	if c.safe == nil {
 		c.safe = c.promises()
 	}
-	promised := c.safe[p.life]
-	if s.seen.At == 0 || s.seen.At >= promised.until || p.life.Leaving.Before(s.seen) {
+	if s.seen.At == 0 || p.life.Leaving.Before(s.seen) {
 		return
 	}
-	c.violate(LeftTooEarly, append(operations(s), promised.ping), "%s: %s, seen at %v: %d has left, which was to stay until %v", l.path, s, s.seen.At, p.version, promised.until)
+	for _, promised := range c.safe[p.life] {
+		if p.version <= promised.index && s.seen.At < promised.until {
+			c.violate(LeftTooEarly, append(operations(s), promised.ping), "%s: %s, seen at %v: %d has left, which was to stay until %v", l.path, s, s.seen.At, p.version, promised.until)
+			return
+		}
+	}
 }
 
 // checkEndings has, when all is quiet, the same be on every peer, and items and

@@ -165,6 +165,26 @@ var faults = []fault{
 		}
 		return l != nil
 	}},
+	{"a session is not told of an item that it holds", []Name{WrongHoldings}, func(h *History, random *rand.Rand) bool {
+		o := anyOf(h.Operations, random, func(o *Operation) bool {
+			return o.Action == vera.ActionSession && (h.Complete || o.Life.Alive) && slices.ContainsFunc(o.Answer.Items, func(it Item) bool { return acked(h, it) })
+		})
+		if o != nil {
+			o.Answer.Items = slices.DeleteFunc(o.Answer.Items, func(it Item) bool { return acked(h, it) })
+		}
+		return o != nil
+	}},
+	{"a session is told of another's item", []Name{WrongHoldings}, func(h *History, random *rand.Rand) bool {
+		o := anyOf(h.Operations, random, func(o *Operation) bool { return o.Action == vera.ActionSession })
+		if o == nil {
+			return false
+		}
+		p := anyOf(h.Operations, random, func(p *Operation) bool { return p.fresh() && p.Life != o.Life })
+		if p != nil {
+			o.Answer.Items = append(o.Answer.Items, Item{Path: p.Path, Version: p.Answer.Version})
+		}
+		return p != nil
+	}},
 	{"a ping promised more than was kept", []Name{LeftTooEarly}, promiseMore},
 	{"an item left for another reason", []Name{WrongReason}, func(h *History, random *rand.Rand) bool {
 		return tellOtherwise(h, random, func(m *Message) bool {

@@ -185,9 +185,11 @@ func TestTwoSessionsThatEndInOneEntry(t *testing.T) {
 func TestAPromiseToStay(t *testing.T) {
 	for _, safe := range []int64{3, 1000} {
 		x := byHand()
+		early := x.r.Call(Operation{Action: vera.ActionPing, Life: x.a})
+		x.r.Return(early, Message{Code: vera.OK, Index: 1, SafeMs: 1000}) // there was no item yet
 		x.push(x.a, `{"n":1}`, is(2, 2, one), 2)
 		ping := x.r.Call(Operation{Action: vera.ActionPing, Life: x.a})
-		x.r.Return(ping, Message{Code: vera.OK, SafeMs: safe})
+		x.r.Return(ping, Message{Code: vera.OK, Index: 2, SafeMs: safe})
 		x.a.Alive = false
 		x.get(x.b, true, is(4, 0)) // four moments after the ping left
 		x.final(5, 0)

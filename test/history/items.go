@@ -54,6 +54,8 @@ func (c *checker) checkItems() {
 			c.checkPresent(l, s)
 		}
 	}
+	c.checkHeld(all)
+	c.checkConnected()
 }
 
 // settle finds every push, and learns from all that was told which were done.
@@ -88,9 +90,12 @@ func (c *checker) settle() *items {
 	return all
 }
 
-// lives learns from the items which life of the log a client's life is.
+// lives learns from the items which life of the log a client's life is. One may
+// be several of the client's, when it gave one up of which it did not know that
+// it had begun; but not when it knew.
 func (c *checker) lives(all *items) {
 	names := map[*Life]uint64{}
+	bearers := map[LifeName][]*Life{}
 	for _, change := range c.Log {
 		for _, it := range change.Items {
 			p := all.version[it.Version]
@@ -99,8 +104,20 @@ func (c *checker) lives(all *items) {
 			}
 			if other := names[p.life]; other != 0 {
 				c.violate(MixedLives, p.attempts, "%s is for the log one that began at %d, and one that began at %d", p.life, other, it.Life)
+			} else {
+				p.life.born = change.Seen
 			}
-			names[p.life], p.life.Index = it.Life, c.Ends[LifeName{p.life.Session, it.Life}]
+			name := LifeName{p.life.Session, it.Life}
+			bearers[name] = append(bearers[name], p.life)
+			names[p.life], p.life.end = it.Life, c.Ends[name]
+			p.life.Index = p.life.end.Index
+		}
+	}
+	for _, p := range all.version {
+		for _, l := range bearers[LifeName{p.life.Session, names[p.life]}] {
+			if l != p.life && p.acked != nil && p.acked.Returned.Before(l.Began) {
+				c.violate(MixedLives, []*Operation{p.acked}, "%s is for the log the same life as %s, and its client was told of a new one", p.life, l)
+			}
 		}
 	}
 }

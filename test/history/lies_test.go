@@ -92,27 +92,28 @@ func staleRead(h *History, random *rand.Rand) bool {
 // promiseMore has a client be promised what the end of its session breaks: that
 // must have been seen.
 func promiseMore(h *History, random *rand.Rand) bool {
+	covered := func(o, p *Operation) bool {
+		return p.fresh() && p.Life == o.Life && p.Answer.Version <= o.Answer.Index && noRemoval(h, p.Answer.Version)
+	}
 	o := anyOf(h.Operations, random, func(o *Operation) bool {
 		return o.Action == vera.ActionPing && !o.Life.Alive && o.Life.Leaving.Seq == 0 && h.Complete &&
 			slices.ContainsFunc(h.Log, func(c Change) bool {
 				if c.Index != o.Life.Index {
 					return false
 				}
-				return slices.ContainsFunc(h.Operations, func(p *Operation) bool { return p.fresh() && p.Life == o.Life && p.Path == c.Path })
+				return slices.ContainsFunc(h.Operations, func(p *Operation) bool { return covered(o, p) && p.Path == c.Path })
 			})
 	})
 	if o == nil {
 		return false
 	}
 	o.Answer.SafeMs = 1 << 30
-	for _, c := range h.Log { // an item must have left with the session, not before
-		if c.Index == o.Life.Index {
-			return slices.ContainsFunc(h.Operations, func(p *Operation) bool {
-				return p.fresh() && p.Life == o.Life && p.Path == c.Path && noRemoval(h, p.Answer.Version)
-			})
-		}
-	}
-	return false
+	return true
+}
+
+// acked says whether an item's push was acknowledged, and nobody removes it.
+func acked(h *History, it Item) bool {
+	return noRemoval(h, it.Version) && slices.ContainsFunc(h.Operations, func(o *Operation) bool { return o.fresh() && o.Answer.Version == it.Version })
 }
 
 func noRemoval(h *History, version uint64) bool {

@@ -128,9 +128,9 @@ func (l *list) history(c *checker) (all []*deed, blurred bool) {
 		}
 	}
 	together := map[uint64]*deed{} // sessions that one entry ended
-	for life, pushes := range lives {
-		end := l.end(life, pushes, c.Complete)
-		if end == nil {
+	for _, life := range c.Lives { // in an order: how long the search takes depends on it
+		end := l.end(life, lives[life], c.Complete)
+		if end == nil || lives[life] == nil {
 			continue
 		}
 		if other := together[end.index]; other != nil && end.index != 0 {

@@ -88,6 +88,9 @@ type Life struct {
 	Over    Moment // when its client knew that it had ended
 	Alive   bool   // when all was quiet in the end, its client was still there
 	Index   uint64 // at which the log ended it; 0: not known
+
+	born Moment // when an item of it was first in the log
+	end  End    // what the log says of its end, when Index is not 0
 }
 
 // String names the life.
@@ -135,18 +138,27 @@ type LifeName struct {
 	Life    uint64 // index at which it began
 }
 
+// End is how the log ended a life.
+type End struct {
+	Index  uint64
+	Reason vera.Reason
+	Seen   Moment // when the first peer said so
+}
+
 // History is everything that was recorded.
 type History struct {
-	Operations []*Operation
-	Watches    []*Watch
-	Lives      []*Life
-	Peers      []Peer
+	Operations  []*Operation
+	Watches     []*Watch
+	Lives       []*Life
+	Connections []*Connection
+	Troubles    []*Trouble
+	Peers       []Peer
 	// Log is every change of every list in the order of the log, when
 	// Complete; or nothing.
 	Log      []Change
 	Complete bool
-	// Ends is at which index the log ended a session's life; when Complete.
-	Ends map[LifeName]uint64
+	// Ends is how the log ended a session's life; when Complete.
+	Ends map[LifeName]End
 
 	torn []Change // what another peer made of an entry
 }
@@ -163,7 +175,7 @@ type Recorder struct {
 // NewRecorder begins a history.
 func NewRecorder() *Recorder {
 	began := time.Now()
-	return &Recorder{h: History{Ends: map[LifeName]uint64{}}, clock: func() time.Duration { return time.Since(began) }}
+	return &Recorder{h: History{Ends: map[LifeName]End{}}, clock: func() time.Duration { return time.Since(began) }}
 }
 
 // now is the next moment.
@@ -289,13 +301,16 @@ func (r *Recorder) Logged(c Change) {
 	}
 }
 
-// Ended records that the log ended a life of a session.
-func (r *Recorder) Ended(session string, life, index uint64) {
+// Ended records that the log ended a life of a session. Every peer may tell of
+// it.
+func (r *Recorder) Ended(session string, life, index uint64, reason vera.Reason) {
 	if !r.lock() {
 		return
 	}
 	defer r.mu.Unlock()
-	r.h.Ends[LifeName{session, life}] = index
+	if name := (LifeName{session, life}); r.h.Ends[name].Index == 0 {
+		r.h.Ends[name] = End{index, reason, r.now()}
+	}
 }
 
 func logOrder(a, b Change) int {

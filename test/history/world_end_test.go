@@ -100,6 +100,23 @@ func (w *world) ping() {
 	w.r.Return(o, Message{Code: vera.OK, SafeMs: safe.Milliseconds(), Index: v.told})
 }
 
+// ask has a session be told what it holds.
+func (w *world) ask() {
+	v := w.someone()
+	o := w.r.Call(Operation{Connection: v.name, Life: v.life, Action: vera.ActionSession})
+	v.told = max(v.told, w.peers[v.peer])
+	answer := Message{Code: vera.OK, Index: v.told, Items: []Item{}}
+	for _, path := range slices.Sorted(maps.Keys(w.lists)) {
+		items, _ := w.listed(path, v.told)
+		for _, it := range items {
+			if it.Session == v.life.Session {
+				answer.Items = append(answer.Items, Item{Path: path, Version: it.Version})
+			}
+		}
+	}
+	w.r.Return(o, answer)
+}
+
 // lose has a client be lost, and sessions end of those that were lost before.
 func (w *world) lose() {
 	for _, v := range w.clients {

@@ -81,6 +81,7 @@ func (w *world) run(steps int, complete bool) *History {
 			w.notify()
 		case n < 96:
 			w.ping()
+			w.ask()
 		case n < 98:
 			w.lose()
 		case n < 99:
