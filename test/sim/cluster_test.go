@@ -145,7 +145,7 @@ func (c *cluster) logged(o state.Output) {
 	for _, s := range o.Sessions {
 		c.note(o, s)
 		if s.What == state.Over {
-			c.record.Ended(s.Session.String(), s.Life, o.Index)
+			c.record.Ended(s.Session.String(), s.Life, o.Index, s.Reason)
 		}
 	}
 }

@@ -12,23 +12,27 @@ import (
 	"vera/test/history"
 )
 
-// guest is one client with one session, that speaks on one connection at a time.
+// guest is one client with one session. It speaks on one connection at a time;
+// a pair has a second one beside that.
 type guest struct {
 	c      *cluster
 	n      int
 	random *rand.Rand // of its own goroutine
 	id     vera.SessionID
-	grace  time.Duration
+	grace  [2]time.Duration // which each of its connections asks for
+	pair   bool
 
 	mu      sync.Mutex
-	wire    *wire // the connection that it has; nil: none
+	wire    [2]*wire // the connections that it has, by their places; nil: none
 	wires   int
 	rids    int
 	serial  int
 	met     bool // it was connected before
 	life    *history.Life
+	touched bool // something was asked for that the log may know
 	sure    bool // the log knows the life
 	over    bool // the life is over
+	late    bool // what was asked for in a life that perhaps began may yet begin one
 	asked   map[string]*asked
 	held    []held
 	lists   map[string]history.Message // as it last knew them in full
@@ -75,100 +79,19 @@ func newGuest(c *cluster, n int, random *rand.Rand) *guest {
 	for i := range g.id {
 		g.id[i] = byte(random.Uint32())
 	}
-	g.grace = []time.Duration{0, 300 * time.Millisecond, time.Second, 2 * time.Second}[random.IntN(4)]
+	for place := range g.grace {
+		g.grace[place] = []time.Duration{0, 300 * time.Millisecond, time.Second, 2 * time.Second}[random.IntN(4)]
+	}
+	g.pair = random.IntN(3) == 0
 	g.forget()
 	return g
 }
 
 // forget is what a guest does with what an earlier life had.
 func (g *guest) forget() {
-	g.held, g.repeats, g.sure, g.over = nil, nil, false, false
+	g.held, g.repeats, g.touched, g.sure, g.over = nil, nil, false, false, false
 	g.lists, g.wants = map[string]history.Message{}, map[string]watching{}
 	g.changed, g.mixed = map[string]*wire{}, map[string]bool{}
-}
-
-// connect connects to some peer.
-func (g *guest) connect() bool { return g.join(g.c.peer(g.c.names[g.random.IntN(len(g.c.names))])) }
-
-// join connects to a peer, if it runs, and asks what it is there. It returns
-// whether that was so.
-func (g *guest) join(p *peer) bool {
-	if p == nil {
-		return false
-	}
-	g.mu.Lock()
-	g.wires++
-	name := fmt.Sprintf("guest %d/%d at %s", g.n, g.wires, p.name)
-	hello := vera.Hello{Session: g.id, Offered: g.met, Owner: "10.0.0.1", Grace: g.grace, Heartbeat: 10 * time.Second}
-	g.met = true
-	g.mu.Unlock()
-	w := dial(g, p, hello, name, rand.New(rand.NewPCG(g.random.Uint64(), 0)))
-	if w == nil {
-		return false
-	}
-	g.mu.Lock()
-	g.told[w] = map[string]*history.Watch{}
-	g.mu.Unlock()
-	close(w.ready)
-	w.Wake()
-	m, ok := g.meet(w)
-	if !ok {
-		w.end(end{how: vera.EndedLost})
-		<-w.over
-		return false
-	}
-	g.mu.Lock()
-	old := g.wire
-	if _, open := g.told[w]; open {
-		g.wire = w
-	}
-	g.mu.Unlock()
-	if old != nil { // whoever has a new connection may close the old one
-		how := vera.EndedClean
-		if !m.Resumed || g.random.IntN(3) == 0 {
-			how = vera.EndedLost
-		}
-		if how == vera.EndedClean {
-			g.parting()
-		}
-		old.end(end{how: how, after: time.Duration(g.random.IntN(300)) * time.Millisecond})
-	}
-	return true
-}
-
-// meet asks who the guest is on a new connection.
-func (g *guest) meet(w *wire) (history.Message, bool) {
-	a := g.call(w, history.Operation{Action: vera.ActionSession}, watching{}, `"action":"session"`)
-	m, ok := g.await(a)
-	return m, ok && m.Code == vera.OK
-}
-
-// introduced takes the answer: the same life or another. The guest is locked.
-func (g *guest) introduced(m history.Message, text []byte) {
-	r := g.c.record
-	if m.Resumed && g.over {
-		g.c.wrong("guest %d went on with a session that is over", g.n)
-	}
-	if !m.Resumed || g.life == nil {
-		if g.life != nil && g.sure {
-			r.Over(g.life)
-			clear(g.doubted)
-		}
-		g.forget()
-		g.life = r.Begin(g.id.String())
-		return
-	}
-	var watches struct{ Watches []watching }
-	if err := json.Unmarshal(text, &watches); err != nil {
-		g.c.wrong("session: %v", err)
-	}
-	wanted := g.wants
-	g.wants = map[string]watching{}
-	for _, watch := range watches.Watches {
-		// It was asked for with other options, of which this peer may have yet to hear.
-		watch.unsure = watch.limit() != wanted[watch.Path].limit() || g.mixed[watch.Path] || g.doubted[watch.Path]
-		g.wants[watch.Path] = watch
-	}
 }
 
 // call sends a request on a connection.
@@ -176,7 +99,11 @@ func (g *guest) call(w *wire, o history.Operation, options watching, format stri
 	g.mu.Lock()
 	g.rids++
 	rid := strconv.Itoa(g.rids)
-	o.Connection, o.Peer, o.Life = w.name, w.peer.name, g.life
+	o.Connection, o.Peer, o.Life = w.name, w.peer.name, w.life
+	switch o.Action {
+	case vera.ActionPush, vera.ActionWatch, vera.ActionUnwatch:
+		g.touched = g.touched || w.life == g.life
+	}
 	a := &asked{wire: w, options: options, answer: make(chan history.Message, 1)}
 	a.Operation = g.c.record.Call(o)
 	g.asked[rid] = a
@@ -221,7 +148,9 @@ func (g *guest) take(w *wire, text []byte) {
 		g.notified(w, m)
 		return
 	case vera.ActionState:
-		g.shaken = g.wire == w && m.State == "suspended"
+		if g.wire[0] == w {
+			g.shaken = m.State == "suspended"
+		}
 		return
 	}
 	var rid string
@@ -233,11 +162,10 @@ func (g *guest) take(w *wire, text []byte) {
 	}
 	delete(g.asked, rid)
 	if a.Action == vera.ActionSession {
-		m.Items = nil
-		if m.Code == vera.OK && g.wire != a.wire {
-			g.introduced(m, text)
+		if m.Code == vera.OK && w.life == nil {
+			g.introduced(w, m, text)
 		}
-		a.Life = g.life
+		a.Life, w.heard = w.life, w.heard || len(m.Items) > 0
 	}
 	g.c.record.Return(a.Operation, m)
 	g.answered(a, m)
@@ -258,6 +186,7 @@ func (g *guest) answered(a *asked, m history.Message) {
 	switch a.Action {
 	case vera.ActionPush:
 		if a.Life == g.life {
+			a.wire.heard = true
 			g.held, g.sure = append(g.held, held{a.Path, m.Version}), true
 		}
 	case vera.ActionWatch:
@@ -267,8 +196,10 @@ func (g *guest) answered(a *asked, m history.Message) {
 			watch.End()
 		}
 		g.told[a.wire][a.Path] = nil
-		g.mixed[a.Path], g.changed[a.Path] = true, a.wire
-		delete(g.wants, a.Path)
+		if a.Life == g.life {
+			g.mixed[a.Path], g.changed[a.Path] = true, a.wire
+			delete(g.wants, a.Path)
+		}
 	case vera.ActionClose:
 		if a.Life == g.life && g.sure {
 			g.c.record.Over(a.Life)
@@ -290,7 +221,7 @@ func (g *guest) watched(a *asked, m history.Message) {
 			watch.Known = known.Items[:min(a.Limit, len(known.Items))]
 		}
 	}
-	if g.doubted[a.Path] {
+	if g.doubted[a.Path] || a.Life != g.life {
 		on[a.Path] = nil
 		return
 	}
@@ -314,8 +245,8 @@ func (g *guest) notified(w *wire, m history.Message) {
 		return
 	}
 	if watch == nil {
-		wants, is := g.wants[m.Path]
-		if !is || wants.unsure {
+		wants, is := g.follows(w, m.Path)
+		if !is {
 			on[m.Path] = nil // not followed on this connection, unless it watches anew
 			return
 		}
@@ -348,14 +279,12 @@ func (g *guest) lost(w *wire, e end) {
 		case a.Once != "":
 			g.repeats = append(g.repeats, *a.Operation)
 		case a.Action == vera.ActionWatch || a.Action == vera.ActionUnwatch:
-			g.wants[a.Path], g.doubted[a.Path] = watching{unsure: true}, true
+			g.wants[a.Path] = watching{unsure: true}
+			g.doubt(w, a.Path)
 		}
 	}
-	if e.code == vera.CloseEnded && g.wire == w && g.sure {
-		g.c.record.Over(g.life)
-		g.over = true
-	}
-	if g.wire == w {
-		g.wire = nil
+	g.dismissed(w, e.code)
+	if g.wire[w.place] == w {
+		g.wire[w.place] = nil
 	}
 }

@@ -45,6 +45,8 @@ func (n *nemesis) rest(most time.Duration) {
 // strike does harm, waits, and mends it.
 func (n *nemesis) strike() {
 	a, b := n.victim(), n.someone()
+	defer n.record.Trouble(a).Over()
+	defer n.record.Trouble(b).Over()
 	switch n.random.IntN(13) {
 	case 0, 1:
 		n.note("crash %s", a)

@@ -7,14 +7,22 @@ import (
 	"time"
 
 	"vera"
+	"vera/test/history"
 )
 
 // wire is one connection of a guest to a peer, with the socket at its end.
 type wire struct {
 	name  string
+	place int // among its guest's
 	guest *guest
 	peer  *peer
 	pause *rand.Rand // the writer's
+
+	// The guest's, under its lock.
+	life   *history.Life       // in which it was let in; nil: nobody has said yet
+	link   *history.Connection // likewise
+	heard  bool                // its peer told of an item of that life
+	closes bool                // it asked for the session's end
 
 	ready chan struct{} // closed when there is a connection
 	wake  chan struct{}
@@ -62,9 +70,9 @@ func (w *wire) end(e end) {
 }
 
 // dial connects a guest to a peer. It returns nil when that fails.
-func dial(g *guest, p *peer, hello vera.Hello, name string, pause *rand.Rand) *wire {
+func dial(g *guest, p *peer, hello vera.Hello, name string, place int, pause *rand.Rand) *wire {
 	w := &wire{
-		name: name, guest: g, peer: p, pause: pause,
+		name: name, place: place, guest: g, peer: p, pause: pause,
 		ready: make(chan struct{}), wake: make(chan struct{}, 1), ends: make(chan end, 1), over: make(chan struct{}),
 	}
 	conn, err := p.system.Connect(context.Background(), hello, w)

@@ -16,19 +16,23 @@ func (g *guest) visit(stop <-chan struct{}) {
 			return
 		case <-time.After(time.Duration(1+g.random.IntN(80)) * time.Millisecond):
 		}
-		if w := g.current(); w == nil {
-			g.connect()
-		} else {
+		switch w := g.at(0); {
+		case w == nil:
+			if g.connect(0) && g.pair && g.at(1) == nil && g.random.IntN(4) > 0 {
+				g.connect(1) // before anything is pushed
+			}
+		case g.stale(w):
+			g.haunt(w)
+		case g.pair && g.random.IntN(3) == 0:
+			g.second()
+		default:
 			g.do(w)
 		}
 	}
 }
 
-func (g *guest) current() *wire {
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	return g.wire
-}
+// list is the path of some list.
+func (g *guest) list() string { return fmt.Sprint("/data/", g.random.IntN(3)) }
 
 // do does one thing that comes to a guest's mind.
 func (g *guest) do(w *wire) {
@@ -36,11 +40,11 @@ func (g *guest) do(w *wire) {
 		g.push(w, o)
 		return
 	}
-	path := fmt.Sprint("/data/", g.random.IntN(3))
 	if g.doubts() {
-		g.stray(w, path)
+		g.stray(w)
 		return
 	}
+	path := g.list()
 	switch n := g.random.IntN(100); {
 	case n < 38:
 		g.push(w, g.wish(path, n))
@@ -48,18 +52,16 @@ func (g *guest) do(w *wire) {
 		g.edit(w, n < 46)
 	case n < 68:
 		g.get(w, path)
-	case n < 75:
-		g.watch(w, path)
 	case n < 76:
-		g.unwatch(w, path)
+		g.change(w, n < 75)
 	case n < 79:
-		g.stray(w, path)
+		g.stray(w)
 	case n < 89:
-		g.await(g.call(w, history.Operation{Action: vera.ActionPing}, watching{}, `"action":"ping"`))
+		g.ping(w)
 	case n < 92:
 		g.vanish(w)
 	case n < 96:
-		g.connect() // elsewhere, perhaps
+		g.connect(0) // elsewhere, perhaps
 	case n < 97:
 		g.leave(w)
 	case n < 98:
@@ -67,6 +69,10 @@ func (g *guest) do(w *wire) {
 	default:
 		g.meet(w)
 	}
+}
+
+func (g *guest) ping(w *wire) {
+	g.await(g.call(w, history.Operation{Action: vera.ActionPing}, watching{}, `"action":"ping"`))
 }
 
 // fresh is data that nobody else uses.
@@ -192,15 +198,11 @@ func (g *guest) get(w *wire, path string) {
 // what a session brings along is known when it moves; others change it.
 func (g *guest) watch(w *wire, path string) {
 	o := history.Operation{Action: vera.ActionWatch, Path: path, Limit: vera.NoLimit}
-	wants, more := watching{Path: path}, ""
-	n := (g.n + int(path[len(path)-1])) % 6
-	if n > 3 {
-		n = g.random.IntN(4)
+	wants, more := g.fixed(path), ""
+	if n := (g.n + int(path[len(path)-1])) % 6; n > 3 && !g.pair {
+		wants = limited(path, g.random.IntN(4))
 	}
-	if n > 1 {
-		o.Limit = n - 1
-		wants.Limit = &o.Limit
-	}
+	o.Limit = wants.limit()
 	if g.random.IntN(3) == 0 {
 		wants.Items, more = new(bool), `,"items":false`
 	}
@@ -211,7 +213,7 @@ func (g *guest) watch(w *wire, path string) {
 	if old, is := g.wants[path]; is && old.limit() != o.Limit {
 		g.mixed[path] = true
 	}
-	g.changing(w, path)
+	g.changing(w, path, true)
 	g.mu.Unlock()
 	g.settled(g.call(w, o, wants, `"action":"watch","path":%q%s%s`, path, optional(o), more))
 }
@@ -219,24 +221,34 @@ func (g *guest) watch(w *wire, path string) {
 // unwatch watches a list no more.
 func (g *guest) unwatch(w *wire, path string) {
 	g.mu.Lock()
-	g.changing(w, path)
+	g.changing(w, path, false)
 	g.mu.Unlock()
 	g.settled(g.call(w, history.Operation{Action: vera.ActionUnwatch, Path: path}, watching{}, `"action":"unwatch","path":%q`, path))
 }
 
+// fixed is how a list is watched by those who have one limit for it.
+func (g *guest) fixed(path string) watching { return limited(path, (g.n+int(path[len(path)-1]))%6%4) }
+
+// limited is a watch with one of the limits there are.
+func limited(path string, n int) watching {
+	w := watching{Path: path}
+	if limit := n - 1; limit > 0 {
+		w.Limit = &limit
+	}
+	return w
+}
+
 // changing is called before a watch is changed on a connection. What another one
 // is told of the list from now on is not followed: it may know already, or not
-// yet. The guest is locked.
-func (g *guest) changing(w *wire, path string) {
+// yet. But that of a pair that always asks for the same may be. The guest is
+// locked.
+func (g *guest) changing(w *wire, path string, watch bool) {
 	delete(g.changed, path)
-	for other, on := range g.told {
-		if other == w {
-			continue
-		}
-		if on[path] != nil {
-			on[path].End()
-		}
-		on[path] = nil
+	if g.pair && !watch {
+		g.mixed[path] = true
+	}
+	if !g.pair || g.mixed[path] || g.doubted[path] || g.late {
+		g.unfollow(w, path)
 	}
 }
 
@@ -251,15 +263,19 @@ func (g *guest) doubts() bool {
 
 // stray asks for a watch, or for its end, goes elsewhere and changes its mind
 // there: should the first wish still wait for the log, it is too late.
-func (g *guest) stray(w *wire, path string) {
+func (g *guest) stray(w *wire) {
+	path := g.list()
 	for range 6 {
+		if g.place(path) != w.place {
+			return
+		}
 		if g.random.IntN(3) == 0 {
 			g.unwatch(w, path)
 		} else {
 			g.watch(w, path)
 		}
-		g.connect()
-		if w = g.current(); w == nil {
+		g.connect(w.place)
+		if w = g.at(w.place); w == nil || g.stale(w) {
 			return
 		}
 	}
@@ -271,7 +287,7 @@ func (g *guest) settled(a *asked) {
 	if m, ok := g.await(a); !ok || m.Code != vera.OK {
 		g.mu.Lock()
 		defer g.mu.Unlock()
-		g.doubted[a.Path] = true
+		g.doubt(a.wire, a.Path)
 	}
 }
 
@@ -287,33 +303,45 @@ func (g *guest) vanish(w *wire) {
 
 // leave closes a connection on purpose, which may end the session.
 func (g *guest) leave(w *wire) {
-	g.leaving()
+	g.mu.Lock()
+	last := g.beside(w) == nil
+	g.mu.Unlock()
+	if last {
+		g.leaving(w)
+	} else {
+		g.parting(w)
+	}
 	w.end(end{how: vera.EndedClean})
 	<-w.over
 }
 
 // leaving records that the life may end now.
-func (g *guest) leaving() {
+func (g *guest) leaving(w *wire) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	if g.life != nil {
-		g.c.record.Leave(g.life)
+	if w.life != nil {
+		g.c.record.Leave(w.life)
 	}
 }
 
 // parting records that one of two connections is closed on purpose. If the
 // other one is lost, and the log hears of both in the other order, the session
 // ends as one that was closed.
-func (g *guest) parting() {
+func (g *guest) parting(w *wire) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	g.c.record.Part(g.life)
+	g.c.record.Part(w.life)
 }
 
-// close has the session ended.
-func (g *guest) close(w *wire) {
-	g.leaving()
-	g.await(g.call(w, history.Operation{Action: vera.ActionClose}, watching{}, `"action":"close"`))
+// close has the session ended, and returns whether it was, as far as the log
+// knew of it.
+func (g *guest) close(w *wire) bool {
+	g.leaving(w)
+	g.mu.Lock()
+	w.closes = true
+	g.mu.Unlock()
+	m, ok := g.await(g.call(w, history.Operation{Action: vera.ActionClose}, watching{}, `"action":"close"`))
 	w.end(end{how: vera.EndedClean})
 	<-w.over
+	return ok && m.Code == vera.OK
 }
