@@ -41,11 +41,18 @@ func (c *checker) checkSafe(l *list, s *sighting, p *push) {
 		return
 	}
 	for _, promised := range c.safe[p.life] {
-		if p.version <= promised.index && s.seen.At < promised.until {
+		if p.version <= promised.index && s.seen.At < promised.until && !l.left(p.version, promised.index) {
 			c.violate(LeftTooEarly, append(operations(s), promised.ping), "%s: %s, seen at %v: %d has left, which was to stay until %v", l.path, s, s.seen.At, p.version, promised.until)
 			return
 		}
 	}
+}
+
+// left says whether anybody was told that an item had left by an index.
+func (l *list) left(version, index uint64) bool {
+	return slices.ContainsFunc(l.sightings, func(s *sighting) bool {
+		return version <= s.index && s.index <= index && s.shows(version) && find(s.items, version) < 0
+	})
 }
 
 // checkEndings has, when all is quiet, the same be on every peer, and items and

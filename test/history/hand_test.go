@@ -192,6 +192,9 @@ func TestAPromiseToStay(t *testing.T) {
 		x.r.Return(ping, Message{Code: vera.OK, Index: 2, SafeMs: safe})
 		x.a.Alive = false
 		x.get(x.b, true, is(4, 0)) // four moments after the ping left
+		late := x.r.Call(Operation{Action: vera.ActionPing, Life: x.a})
+		x.r.Return(late, Message{Code: vera.OK, Index: 4, SafeMs: 1000}) // there was none any more
+		x.get(x.b, true, is(5, 0))
 		x.final(5, 0)
 		if safe > 3 {
 			x.judge(t, LeftTooEarly)
