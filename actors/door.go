@@ -79,6 +79,9 @@ func (s *session) passed(life uint64, reason vera.Reason) {
 	if slices.ContainsFunc(s.connections, of) {
 		s.dismiss(reason, of)
 		s.ending = s.ending && len(s.closing) > 0
+		if len(s.connections) == 0 { // a later life, perhaps about to begin for one of those, is not missed by anybody here
+			s.left(true, s.system.now(), 0)
+		}
 	}
 }
 

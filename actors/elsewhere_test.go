@@ -67,6 +67,56 @@ func TestALifeThatPassedElsewhereIsOverForAll(t *testing.T) {
 	})
 }
 
+// What a connection of such a life had asked for begins no life behind it: who
+// was told that the session ended does not come back to one that nobody is in.
+func TestALifeThatPassedElsewhereLeavesNoneBehind(t *testing.T) {
+	inCluster(t, func(t *testing.T, c *cluster) {
+		left := c.at(0, hello("one"))
+		right := c.at(1, again(hello("one")))
+		c.with(func() { c.peers[1].busy = true })
+		right.ok(`"action":"watch","path":"/data/b"`) // for which a life is asked for
+		left.push("/data/a", `{}`)
+		pass(100 * time.Millisecond)
+		left.ok(`"action":"close"`)
+		c.comesBackToNothing(right)
+	})
+}
+
+// The same when that life has begun before this peer reads of the other's end.
+func TestALifeThatPassedElsewhereIsReadOfLate(t *testing.T) {
+	inCluster(t, func(t *testing.T, c *cluster) {
+		right := c.at(1, again(hello("one")))
+		other := c.at(0, hello("other"))
+		between := other.push("/data/a", `{}`).Version
+		right.push("/data/b", `{}`)
+		y := c.systems[1]
+		y.shardOf(sessionID("one")).box.post(&lives{all: []state.SessionChange{
+			{Session: sessionID("one"), Life: between, What: state.Over, Reason: vera.Closed},
+		}})
+		c.comesBackToNothing(right)
+		if n := c.length(2, "/data/b"); n != 0 {
+			t.Errorf("%d items of nobody", n)
+		}
+		other.leave(vera.EndedClean)
+	})
+}
+
+// comesBackToNothing has a client be told that its session ended, and connect
+// elsewhere, to a new life.
+func (c *cluster) comesBackToNothing(gone *client) {
+	c.t.Helper()
+	if code := gone.closedWith(); code != vera.CloseEnded {
+		c.t.Errorf("closed with %d", code)
+	}
+	c.heal()
+	pass(100 * time.Millisecond)
+	next := c.at(2, again(hello("one")))
+	if info := next.ok(`"action":"session"`); info.Resumed || len(*info.Items) != 0 {
+		c.t.Errorf("whose session ended came back to %+v", info)
+	}
+	next.leave(vera.EndedClean)
+}
+
 // Who came after such a life is not sent away when this peer reads of it late.
 func TestALifeThatPassedEarlierIsNotOnes(t *testing.T) {
 	inCluster(t, func(t *testing.T, c *cluster) {

@@ -18,9 +18,9 @@
 //     only the log knows. So a pair changes the watch of a list at one of its
 //     places only, and always to the same limit; then what the other connection is
 //     told can be judged too.
-//  4. What needs a life a pair asks for on its first connection only, until the
-//     other peer has told of an item of it: what nobody answers on two peers may
-//     begin two lives.
+//  4. A pair pushes on its second connection only once the log knows the life: two
+//     first pushes that nobody answers may begin two lives, if one of them ends in
+//     between.
 //
 // A seed says what a run does: how many peers, which faults when, what each
 // client wants. Who of several goroutines comes first Go does not say, nor does

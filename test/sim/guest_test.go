@@ -165,7 +165,7 @@ func (g *guest) take(w *wire, text []byte) {
 		if m.Code == vera.OK && w.life == nil {
 			g.introduced(w, m, text)
 		}
-		a.Life, w.heard = w.life, w.heard || len(m.Items) > 0
+		a.Life = w.life
 	}
 	g.c.record.Return(a.Operation, m)
 	g.answered(a, m)
@@ -186,7 +186,6 @@ func (g *guest) answered(a *asked, m history.Message) {
 	switch a.Action {
 	case vera.ActionPush:
 		if a.Life == g.life {
-			a.wire.heard = true
 			g.held, g.sure = append(g.held, held{a.Path, m.Version}), true
 		}
 	case vera.ActionWatch:

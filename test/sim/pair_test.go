@@ -68,7 +68,7 @@ func (g *guest) second() {
 		g.haunt(w)
 		return
 	}
-	writes := g.heard(w)
+	writes := g.certain()
 	switch n := g.random.IntN(100); {
 	case n < 30:
 		g.meet(w)
@@ -76,7 +76,7 @@ func (g *guest) second() {
 		g.ping(w)
 	case n < 50:
 		g.get(w, g.list())
-	case n < 62 && writes:
+	case n < 62:
 		g.change(w, n < 60)
 	case n < 72 && writes:
 		g.push(w, g.wish(g.list(), n-62))
@@ -93,16 +93,6 @@ func (g *guest) second() {
 	default:
 		g.meet(w)
 	}
-}
-
-// heard says whether a connection's peer has told of the life that it was let in
-// in. Before, a pair asks for nothing there that needs a life: should the one
-// that it knows of be over when the peer hears of it, another begins, in which
-// nobody is.
-func (g *guest) heard(w *wire) bool {
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	return w.heard
 }
 
 // certain says whether the log knows the life.
@@ -161,7 +151,7 @@ func (g *guest) haunt(w *wire) {
 		g.meet(w)
 	case n < 5:
 		g.ping(w)
-	case n < 7 && g.heard(w):
+	case n < 7:
 		g.push(w, g.wish(g.list(), 99))
 	case n < 8:
 		g.get(w, g.list())

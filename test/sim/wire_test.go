@@ -21,7 +21,6 @@ type wire struct {
 	// The guest's, under its lock.
 	life   *history.Life       // in which it was let in; nil: nobody has said yet
 	link   *history.Connection // likewise
-	heard  bool                // its peer told of an item of that life
 	closes bool                // it asked for the session's end
 
 	ready chan struct{} // closed when there is a connection
