@@ -266,6 +266,11 @@ func TestASessionThatFailsTooOftenIsEnded(t *testing.T) {
 		}
 	}
 	y.kinds.session.fault.Store(&fault)
+	eventually(t, "what began without the fault is done", func() bool {
+		rests := true
+		y.kinds.session.each(func(b *mailbox) { rests = rests && b.head.Load() == nil })
+		return rests
+	})
 	for range sessionFailures {
 		if m := c.ask(`"action":"push","path":"/data/a","data":{}`); m.Code != vera.InternalError {
 			t.Errorf("a call whose handler failed: %+v", m)

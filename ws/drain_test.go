@@ -76,6 +76,7 @@ func TestDrainSendsEverybodyAway(t *testing.T) {
 
 func TestAnUpgradeDuringTheDrainIsRefused(t *testing.T) {
 	p := newPeer(t, nil)
+	ask(t, p.addr, p.get("/data/x")) // it serves now; one that goes away before would not begin to
 	conn := dial(t, p.addr)
 	r := bufio.NewReader(conn)
 	p.server.goAway()
