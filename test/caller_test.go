@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"net"
 	"net/http"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -153,6 +154,15 @@ func (f *feed) until(holds func(client.Notification) bool) client.Notification {
 			return n
 		}
 	}
+}
+
+// arrival waits until version is told of. An item that comes and goes may be
+// told of as nothing at all, since what waits for a watcher is merged.
+func (f *feed) arrival(version uint64) {
+	f.t.Helper()
+	f.until(func(n client.Notification) bool {
+		return slices.ContainsFunc(n.Added, func(item client.Item) bool { return item.Version == version })
+	})
 }
 
 // removal waits until version has left and returns when that was heard of, and

@@ -86,11 +86,13 @@ func TestSessionsEndInTimeAndNeverEarly(t *testing.T) {
 			s := speak(t, p, e.query)
 			before := time.Now()
 			item := s.ask(fmt.Sprintf(`{"rid":1,"action":"push","path":%q,"data":{}}`, path)).Version
+			after := time.Now()
+			w.arrival(item)
 			if e.leave != nil {
 				before = time.Now()
 				e.leave(s)
+				after = time.Now()
 			}
-			after := time.Now()
 			gone, reason := w.removal(item)
 			if reason != e.reason {
 				t.Errorf("reason %q, want %q", reason, e.reason)

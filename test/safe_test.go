@@ -206,6 +206,7 @@ func TestSafeEndsWithTheSessionItself(t *testing.T) {
 	w := call(t, p, client.Options{}).watch(path)
 	c := call(t, p, client.Options{Grace: 10 * time.Second})
 	item := c.push(path, number(0))
+	w.arrival(item.Version)
 	if safe := c.ping(); safe.For < 9*time.Second {
 		t.Fatalf("safe for %v", safe.For)
 	}

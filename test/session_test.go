@@ -169,6 +169,7 @@ func TestActionCloseEndsTheSessionForAllItsConnections(t *testing.T) {
 	first := call(t, p, client.Options{})
 	second := call(t, p, client.Options{Cookie: first.Cookie()})
 	item := second.push(path, number(1))
+	w.arrival(item.Version)
 	if err := first.End(within(t, patience)); err != nil {
 		t.Fatalf("the answer comes first: %v", err)
 	}
