@@ -288,13 +288,9 @@ func (s *session) judged(err error) {
 
 // turnAway refuses those whose life could not be asked for.
 func (s *session) turnAway(err error) {
-	s.arrivals = slices.DeleteFunc(s.arrivals, func(a *arrival) bool {
-		late := !a.sure && a.asked
-		if late {
-			a.admitted <- err
-		}
-		return late
-	})
+	for _, a := range taken(&s.arrivals, func(a *arrival) bool { return !a.sure && a.asked }) {
+		a.admitted <- err
+	}
 }
 
 // happened compares what the log says with what is known.

@@ -164,17 +164,16 @@ func (c *connection) info(m *call) vera.SessionInfo {
 	info.Safe = c.safe(m.arrived)
 	info.Watches = m.facts.watches
 	living := y.log.Machine().Session(c.hello.Session)
-	switch {
-	case living == nil:
-	case m.facts.life == 0: // it began through another peer, and this one is about to have a part in it
+	if living == nil || m.facts.life != 0 && m.facts.life != living.Life() {
+		return info
+	}
+	info.Items = held(living)
+	if m.facts.life == 0 { // it began through another peer, and this one is about to have a part in it
 		for _, w := range living.Watches() {
 			if !slices.ContainsFunc(info.Watches, func(known vera.Watched) bool { return known.Path == w.Path }) {
 				info.Watches = append(info.Watches, w)
 			}
 		}
-		info.Items = held(living)
-	case living.Life() == m.facts.life:
-		info.Items = held(living)
 	}
 	return info
 }

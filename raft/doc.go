@@ -97,6 +97,7 @@
 // peers, book, guests and directory each have one; none of them calls another, or
 // a function that was given to it, while it holds its own. (rounds, graces and
 // silences ask whether this peer leads, read the machine, and count: all of it
-// without a lock. silences and fellows ask peers who is a member; peers asks nobody. directory
-// writes its file while it holds its own, so that what it says is durable.)
+// without a lock. silences and fellows ask peers who is a member; peers asks
+// nobody. directory writes its file while it holds its own, so that what it says
+// is durable.)
 package raft
