@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"vera"
+	"vera/test/bubble"
 )
 
 // next is what a follower tells next.
@@ -69,7 +70,7 @@ func TestAFollowerIsToldWhatAWatcherIs(t *testing.T) {
 }
 
 func TestAFollowerThatKnowsTheListWaits(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
 		y, _ := newSystem(t)
 		c := connect(t, y, hello("one"))
 		pushed := c.push("/data/a", `{}`)
@@ -111,7 +112,7 @@ func TestAFollowerThatKnowsTheListWaits(t *testing.T) {
 }
 
 func TestReadingByHTTP(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
 		y, l := newSystem(t)
 		c := connect(t, y, hello("one"))
 		c.push("/data/a", `{"n":1}`)
@@ -143,7 +144,7 @@ func TestReadingByHTTP(t *testing.T) {
 }
 
 func TestCloseSendsAllAway(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
 		y, l := newSystem(t)
 		var clients []*client
 		for i := range 10 {

@@ -3,16 +3,16 @@ package actors
 import (
 	"slices"
 	"testing"
-	"testing/synctest"
 	"time"
 
 	"vera"
 	"vera/raft/state"
+	"vera/test/bubble"
 )
 
 // inCluster runs a test on three peers in fake time.
 func inCluster(t *testing.T, test func(t *testing.T, c *cluster)) {
-	synctest.Test(t, func(t *testing.T) { test(t, newCluster(t, 3)) })
+	bubble.Test(t, func(t *testing.T) { test(t, newCluster(t, 3)) })
 }
 
 // at brings a client to a peer.

@@ -11,6 +11,7 @@ import (
 
 	"vera"
 	"vera/raft/state"
+	"vera/test/bubble"
 )
 
 // Everything that is told on one connection is at least as new as what was
@@ -153,7 +154,7 @@ func TestQuotasNameTheirLimit(t *testing.T) {
 // A request without a leader is refused in time, and what is said of its
 // effect is true.
 func TestWithoutALeaderEffectsAreToldTruthfully(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
 		y, l := newSystem(t)
 		c := connect(t, y, hello("one"))
 		c.push("/data/a", `{"n":0}`)
@@ -188,7 +189,7 @@ func TestWithoutALeaderEffectsAreToldTruthfully(t *testing.T) {
 
 // What the session itself needs is asked again until it is done.
 func TestAnEndingIsNotForgottenWithoutALeader(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
 		y, l := newSystem(t)
 		c := connect(t, y, hello("one"))
 		c.push("/data/a", `{}`)
@@ -244,7 +245,7 @@ func TestAClientAheadOfItsBoundsIsReadLater(t *testing.T) {
 }
 
 func TestTheRateIsKeptByReadingLater(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
 		y, _ := newSystem(t, func(o *Options) { o.Limits.Rate, o.Limits.InFlight = 100, 1<<20 })
 		c := connect(t, y, hello("one"))
 		began := time.Now()
@@ -268,7 +269,7 @@ func TestTheRateIsKeptByReadingLater(t *testing.T) {
 
 // A log that is full says so at once, also to a client that has no life yet.
 func TestWhatTheLogRefusesIsToldAtOnce(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
 		y, l := newSystem(t)
 		full := func(c state.Command) string {
 			if c.Kind == state.Push || c.Kind == state.Open {

@@ -7,13 +7,14 @@ import (
 	"time"
 
 	"vera"
+	"vera/test/bubble"
 )
 
 // A peer with many sessions is declared gone, again and again and while it
 // still attaches them: in the end each is attached, none has ended, and who
 // pushed meanwhile did not wait for all of them.
 func TestManySessionsAreAttachedAgain(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
 		const many = 1500
 		y, l := newSystem(t)
 		for i := range many {
@@ -47,7 +48,7 @@ func TestManySessionsAreAttachedAgain(t *testing.T) {
 // What waits for a batch of many is let pass: of each batch sessions that are
 // attached again take a part, and others the rest.
 func TestAttachingAgainLetsOthersPass(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
 		const many = 4 * batchPatient
 		y, l := newSystem(t)
 		for i := range many {

@@ -8,13 +8,14 @@ import (
 	"time"
 
 	"vera"
+	"vera/test/bubble"
 )
 
 // After a ping the items stay for safeMs from its arrival, whatever connections
 // come and go how.
 func TestSafeIsKept(t *testing.T) {
 	for seed := range uint64(60) {
-		synctest.Test(t, func(t *testing.T) { safeIsKept(t, rand.New(rand.NewPCG(seed, 3))) })
+		bubble.Test(t, func(t *testing.T) { safeIsKept(t, rand.New(rand.NewPCG(seed, 3))) })
 	}
 }
 
@@ -117,7 +118,7 @@ func safeIsKept(t *testing.T, random *rand.Rand) {
 }
 
 func TestSafeIsNoMoreThanWhatTheLeadersSilenceLeaves(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
 		y, l := newSystem(t)
 		h := hello("one")
 		h.Grace = 8 * time.Second
@@ -145,7 +146,7 @@ func TestSafeIsNoMoreThanWhatTheLeadersSilenceLeaves(t *testing.T) {
 
 // Safe counts from the request's arrival, however late it is answered.
 func TestSafeCountsFromTheArrival(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
 		y, l := newSystem(t)
 		h := hello("one")
 		h.Grace = time.Minute
@@ -165,7 +166,7 @@ func TestSafeCountsFromTheArrival(t *testing.T) {
 
 // A grace that is not in the log yet promises nothing.
 func TestSafeIsNoMoreThanTheGraceInTheLog(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
 		y, l := newSystem(t)
 		c := connect(t, y, hello("one"))
 		c.push("/data/a", `{}`)
@@ -187,7 +188,7 @@ func TestSafeIsNoMoreThanTheGraceInTheLog(t *testing.T) {
 }
 
 func TestDoubtIsToldEarly(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
 		y, l := newSystem(t)
 		holder, watcher, reader := connect(t, y, hello("holder")), connect(t, y, hello("watcher")), connect(t, y, hello("reader"))
 		holder.push("/data/a", `{}`)

@@ -10,6 +10,7 @@ import (
 
 	"vera"
 	"vera/raft/state"
+	"vera/test/bubble"
 )
 
 // items returns how many items a list has for this peer.
@@ -19,7 +20,7 @@ func items(l *memory, path vera.Path) int {
 }
 
 func TestReadingCostsTheLogNothing(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
 		y, l := newSystem(t)
 		before := l.machine.Applied()
 		c := connect(t, y, hello("reader"))
@@ -49,7 +50,7 @@ func TestReadingCostsTheLogNothing(t *testing.T) {
 }
 
 func TestClosedOnPurposeEndsAtOnce(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
 		y, l := newSystem(t)
 		c := connect(t, y, hello("one"))
 		c.push("/data/a", `{}`)
@@ -63,7 +64,7 @@ func TestClosedOnPurposeEndsAtOnce(t *testing.T) {
 }
 
 func TestLostEndsWhenItsGraceIsOver(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
 		y, l := newSystem(t)
 		for _, c := range []struct {
 			how          vera.Ending
@@ -97,7 +98,7 @@ func TestLostEndsWhenItsGraceIsOver(t *testing.T) {
 }
 
 func TestResumedWithinTheGrace(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
 		y, l := newSystem(t)
 		c := connect(t, y, hello("one"))
 		pushed := c.push("/data/a", `{}`)
@@ -141,7 +142,7 @@ func TestResumedWithinTheGrace(t *testing.T) {
 }
 
 func TestTooLateIsANewLife(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
 		y, _ := newSystem(t)
 		c := connect(t, y, hello("one"))
 		c.push("/data/a", `{}`)
@@ -162,7 +163,7 @@ func TestTooLateIsANewLife(t *testing.T) {
 // A client may connect anew before the old connection is known to be lost, and
 // close the old one when it has the new.
 func TestTheOldConnectionMayBeClosedOnceTheNewOneCounts(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
 		y, l := newSystem(t)
 		first := connect(t, y, hello("one"))
 		first.push("/data/a", `{}`)
@@ -184,7 +185,7 @@ func TestTheOldConnectionMayBeClosedOnceTheNewOneCounts(t *testing.T) {
 }
 
 func TestInDoubtTheGraceHolds(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
 		y, l := newSystem(t)
 		lost := connect(t, y, hello("one"))
 		kept := connect(t, y, again(hello("one")))
@@ -206,7 +207,7 @@ func TestInDoubtTheGraceHolds(t *testing.T) {
 }
 
 func TestTheLargestGraceCounts(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
 		y, l := newSystem(t)
 		small := connect(t, y, hello("one"))
 		small.push("/data/a", `{}`)
@@ -234,7 +235,7 @@ func TestTheLargestGraceCounts(t *testing.T) {
 }
 
 func TestCloseEndsTheSessionForAllConnections(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
 		y, l := newSystem(t)
 		first := connect(t, y, hello("one"))
 		second := connect(t, y, again(hello("one")))
@@ -259,7 +260,7 @@ func TestCloseEndsTheSessionForAllConnections(t *testing.T) {
 
 // Whatever is under way when a session ends is answered.
 func TestRequestsOfAnEndedSessionAreToldSo(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
 		y, l := newSystem(t)
 		c := connect(t, y, hello("one"))
 		c.push("/data/a", `{}`)
@@ -304,7 +305,7 @@ func TestRequestsOfAnEndedSessionAreToldSo(t *testing.T) {
 
 // The end of a life may be heard of before its beginning.
 func TestALifeThatEndedBeforeItWasKnown(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
 		y, l := newSystem(t)
 		c := connect(t, y, hello("one"))
 		l.hold(true)
@@ -348,7 +349,7 @@ func TestASessionHasOnlySoManyConnections(t *testing.T) {
 // Whether a session lives is asked of the log. Without an answer nobody who
 // may have had a life is let in, and whoever gave up waiting leaves nothing.
 func TestWithoutALeaderNobodyResumes(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
 		y, l := newSystem(t)
 		c := connect(t, y, hello("one"))
 		c.push("/data/a", `{}`)

@@ -9,10 +9,11 @@ import (
 
 	"vera"
 	"vera/raft/state"
+	"vera/test/bubble"
 )
 
 func TestSinceLeavesOutWhatIsKnown(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
 		y, l := newSystem(t)
 		pusher := connect(t, y, hello("pusher"))
 		first := pusher.push("/data/a", `{"n":1}`)
@@ -50,7 +51,7 @@ func TestSinceLeavesOutWhatIsKnown(t *testing.T) {
 }
 
 func TestMinIndexIsWaitedFor(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
 		y, l := newSystem(t)
 		c, pusher := connect(t, y, hello("one")), connect(t, y, hello("pusher"))
 		pusher.push("/data/b", `{}`)
@@ -73,7 +74,7 @@ func TestMinIndexIsWaitedFor(t *testing.T) {
 }
 
 func TestConsistentWaitsForTheLeader(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
 		y, l := newSystem(t)
 		c := connect(t, y, hello("one"))
 		c.push("/data/a", `{}`)
@@ -122,7 +123,7 @@ func TestAFeedThatLostChangesIsMadeGood(t *testing.T) {
 }
 
 func TestTheClusterIsAList(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
 		y, l := newSystem(t)
 		peer := func(version uint64, name string) *vera.Item {
 			return &vera.Item{Origin: &vera.Origin{Version: version, Owner: name}, Data: fmt.Appendf(nil, `{"name":%q}`, name)}
@@ -150,7 +151,7 @@ func TestTheClusterIsAList(t *testing.T) {
 // A peer that was away loads a snapshot instead of the entries that it missed:
 // nobody here saw why an item left, so the list is told whole.
 func TestAfterASnapshotNothingLeavesWithoutAReason(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
 		y, l := newSystem(t)
 		holder, watcher := connect(t, y, hello("holder")), connect(t, y, hello("watcher"))
 		gone := holder.push("/data/a", `{"n":1}`)

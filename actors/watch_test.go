@@ -9,6 +9,7 @@ import (
 	"testing/synctest"
 
 	"vera"
+	"vera/test/bubble"
 )
 
 // A watch that begins while others push misses nothing between its answer and
@@ -141,7 +142,7 @@ func TestSlowReadersAreToldExactDifferences(t *testing.T) {
 }
 
 func TestASessionsEndIsToldOnce(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
 		y, _ := newSystem(t)
 		holder := connect(t, y, hello("holder"))
 		for range 500 {
@@ -163,7 +164,7 @@ func TestASessionsEndIsToldOnce(t *testing.T) {
 }
 
 func TestALimitedWatchIsSilentWhileItsWindowStays(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
 		y, _ := newSystem(t)
 		head := connect(t, y, hello("head"))
 		first := head.push("/data/a", `{"who":"head"}`)
@@ -217,7 +218,7 @@ func TestWithoutItemsOnlyTheDifferenceIsTold(t *testing.T) {
 }
 
 func TestWatchingAgainReplacesTheOptions(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
 		y, l := newSystem(t)
 		c := connect(t, y, hello("one"))
 		other := connect(t, y, again(hello("one")))
@@ -261,7 +262,7 @@ func TestWatchingAgainReplacesTheOptions(t *testing.T) {
 
 // What was not read yet when a watch ended is not told behind the answer.
 func TestUnwatchTakesBackWhatWasNotRead(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
 		y, _ := newSystem(t)
 		c, pusher := connect(t, y, hello("one")), connect(t, y, hello("pusher"))
 		c.ok(`"action":"watch","path":"/data/a"`)
@@ -280,7 +281,7 @@ func TestUnwatchTakesBackWhatWasNotRead(t *testing.T) {
 }
 
 func TestAfterUnwatchNothingIsTold(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
 		y, l := newSystem(t)
 		c := connect(t, y, hello("one"))
 		other := connect(t, y, again(hello("one")))

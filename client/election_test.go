@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"vera"
+	"vera/test/bubble"
 
 	"pgregory.net/rapid"
 )
@@ -48,7 +49,7 @@ func election(clock *atomic.Int64) *Election {
 // TestTheClockIsAskedWhetherOrNotATimerRan moves the clock while no timer can
 // run: as for a process that was stopped, or a machine that slept.
 func TestTheClockIsAskedWhetherOrNotATimerRan(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
 		var clock atomic.Int64
 		clock.Store(int64(time.Hour))
 		e := election(&clock)
@@ -93,7 +94,7 @@ func TestTheClockIsAskedWhetherOrNotATimerRan(t *testing.T) {
 }
 
 func TestATimerEndsALeadershipInTime(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
 		began := time.Now()
 		e := election(new(atomic.Int64))
 		e.now = func() time.Duration { return time.Hour + time.Since(began) }

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"vera"
+	"vera/test/bubble"
 
 	"github.com/coder/websocket"
 )
@@ -50,7 +51,7 @@ type expectation struct {
 // ping promised.
 func TestElectionVectors(t *testing.T) {
 	for _, v := range readVectors[electionVector](t, "elections.json") {
-		t.Run(v.Name, func(t *testing.T) { synctest.Test(t, func(t *testing.T) { v.play(t) }) })
+		t.Run(v.Name, func(t *testing.T) { bubble.Test(t, func(t *testing.T) { v.play(t) }) })
 	}
 }
 

@@ -9,6 +9,8 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"vera/test/bubble"
 )
 
 type listVector struct {
@@ -42,7 +44,7 @@ type listGone struct {
 // Takers of a watch are told what the vectors say.
 func TestListVectors(t *testing.T) {
 	for _, v := range readVectors[listVector](t, "lists.json") {
-		t.Run(v.Name, func(t *testing.T) { synctest.Test(t, func(t *testing.T) { v.play(t) }) })
+		t.Run(v.Name, func(t *testing.T) { bubble.Test(t, func(t *testing.T) { v.play(t) }) })
 	}
 }
 

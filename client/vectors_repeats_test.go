@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"vera"
+	"vera/test/bubble"
 )
 
 type repeatVector struct {
@@ -31,7 +32,7 @@ type repeatVector struct {
 // What is sent again after a lost connection is what the vectors say.
 func TestRepeatVectors(t *testing.T) {
 	for _, v := range readVectors[repeatVector](t, "repeats.json") {
-		t.Run(v.Name, func(t *testing.T) { synctest.Test(t, func(t *testing.T) { v.play(t) }) })
+		t.Run(v.Name, func(t *testing.T) { bubble.Test(t, func(t *testing.T) { v.play(t) }) })
 	}
 }
 

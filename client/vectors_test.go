@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"vera"
+	"vera/test/bubble"
 
 	"github.com/coder/websocket"
 )
@@ -48,7 +49,7 @@ func TestAskVectors(t *testing.T) {
 	limits := vera.DefaultLimits(1024)
 	for i, v := range readVectors[askVector](t, "asks.json") {
 		t.Run(fmt.Sprint(i, " ", v.Call), func(t *testing.T) {
-			synctest.Test(t, func(t *testing.T) {
+			bubble.Test(t, func(t *testing.T) {
 				sent := v.call(t)
 				if _, err := vera.ParseRequest(sent, &limits); err != nil {
 					t.Error(err)
@@ -278,7 +279,7 @@ func TestBackoffVectors(t *testing.T) {
 		below := v.Below * time.Millisecond
 		if v.Failures == 0 {
 			t.Run(fmt.Sprint("closed with ", v.Code), func(t *testing.T) {
-				synctest.Test(t, func(t *testing.T) { comesBackWithin(t, vera.CloseCode(v.Code), below) })
+				bubble.Test(t, func(t *testing.T) { comesBackWithin(t, vera.CloseCode(v.Code), below) })
 			})
 			continue
 		}

@@ -8,6 +8,8 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"vera/test/bubble"
 )
 
 // list returns a list as everybody sees it. The caller holds mu.
@@ -237,7 +239,7 @@ func pass(d time.Duration) {
 // inWorld runs a test in a world of its own, in fake time.
 func inWorld(t *testing.T, names []string, play func(t *testing.T, w *world)) {
 	t.Helper()
-	synctest.Test(t, func(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
 		w := newWorld(t, names...)
 		play(t, w)
 		w.do(func() {

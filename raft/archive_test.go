@@ -14,6 +14,7 @@ import (
 
 	"vera"
 	"vera/raft/state"
+	"vera/test/bubble"
 )
 
 // saved returns an archive of a peer that has some of everything, the peer's
@@ -218,7 +219,7 @@ func TestRestoredPeerGoesOn(t *testing.T) {
 // of the first start finds what he held, the others' items go when it is over.
 func TestRestoredSessionsHaveTheFailoverGrace(t *testing.T) {
 	archive, _, key := saved(t)
-	synctest.Test(t, func(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
 		o := quick(t, filepath.Join(t.TempDir(), "restored"))
 		if _, err := RestoreArchive(o.Dir, "b", bytes.NewReader(archive), 0, key); err != nil {
 			t.Fatal(err)

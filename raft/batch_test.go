@@ -10,6 +10,7 @@ import (
 
 	"vera"
 	"vera/raft/state"
+	"vera/test/bubble"
 )
 
 // entries returns the batches that were handed over since a place, and how many marks.
@@ -32,7 +33,7 @@ func (g *ground) entries(t *testing.T, from int) (batches []state.Batch, marks i
 }
 
 func TestItemsHaveEntriesToThemselvesAndOthersShare(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
 		g := newGround(t)
 		g.route(true)
 		id, life := g.open(t, "one")
@@ -79,7 +80,7 @@ func TestItemsHaveEntriesToThemselvesAndOthersShare(t *testing.T) {
 }
 
 func TestTwoBatchesAtMostAreUnderWay(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
 		g := newGround(t)
 		g.route(true)
 		id, life := g.open(t, "one")
@@ -110,7 +111,7 @@ func TestTwoBatchesAtMostAreUnderWay(t *testing.T) {
 }
 
 func TestFullDiskRefusesWhatGrowsOnly(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
 		g := newGround(t)
 		g.route(true)
 		id, life := g.open(t, "one")
@@ -169,7 +170,7 @@ func TestSpaceIsLookedAt(t *testing.T) {
 	if _, err := newSpace(folder(filepath.Join(t.TempDir(), "none")).measure, 0); err == nil {
 		t.Error("the disk of a directory that is not there")
 	}
-	synctest.Test(t, func(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
 		free := uint64(100)
 		changes := 0
 		s := &space{reserve: 50, changed: func(error) { changes++ }}
@@ -194,7 +195,7 @@ func TestSpaceIsLookedAt(t *testing.T) {
 }
 
 func TestBarriersShareAMarkThatComesAfterThem(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
 		g := newGround(t)
 		g.route(true)
 		id, life := g.open(t, "one")
@@ -243,7 +244,7 @@ func TestBarriersShareAMarkThatComesAfterThem(t *testing.T) {
 }
 
 func TestLaterBarrierWaitsForTheLaterMark(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
 		g := newGround(t)
 		g.route(true)
 		id, life := g.open(t, "one")

@@ -2,13 +2,13 @@ package raft
 
 import (
 	"testing"
-	"testing/synctest"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 
 	"vera"
 	"vera/raft/state"
+	"vera/test/bubble"
 )
 
 // until waits for something to become true, and returns how long that took.
@@ -39,7 +39,7 @@ func (c *cluster) without(away string) string {
 
 func TestPeerThatIsCutOffKnowsIt(t *testing.T) {
 	for _, leads := range []bool{true, false} {
-		synctest.Test(t, func(t *testing.T) {
+		bubble.Test(t, func(t *testing.T) {
 			c := newCluster(t, "a", "b", "c")
 			defer c.close()
 			// Not while a mark is on its way, as at every half second. Whom it has not
@@ -91,7 +91,7 @@ func TestFailoverSuspendsNobody(t *testing.T) {
 	const runs, enough = 10, 900 * time.Millisecond
 	split := 0
 	for run := range runs {
-		synctest.Test(t, func(t *testing.T) {
+		bubble.Test(t, func(t *testing.T) {
 			c := newCluster(t, "a", "b", "c")
 			defer c.close()
 			advance(3*time.Second + time.Duration(run)*50*time.Millisecond) // at any point of a pulse
@@ -127,7 +127,7 @@ func TestFailoverSuspendsNobody(t *testing.T) {
 // was handed to it meanwhile is applied once.
 func TestPeerThatWasCutOffComesUpAnew(t *testing.T) {
 	for _, leads := range []bool{true, false} {
-		synctest.Test(t, func(t *testing.T) {
+		bubble.Test(t, func(t *testing.T) {
 			c := newCluster(t, "a", "b", "c")
 			defer c.close()
 			away := c.leader(c.names...)
@@ -173,7 +173,7 @@ func TestPeerThatWasCutOffComesUpAnew(t *testing.T) {
 // The sessions of a dead peer are waited for from the moment at which it is
 // declared gone, and no longer.
 func TestSessionsOfADeadPeerEndInTime(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
 		c := newCluster(t, "a", "b", "c")
 		defer c.close()
 		leader := c.leader(c.names...)
@@ -191,7 +191,7 @@ func TestSessionsOfADeadPeerEndInTime(t *testing.T) {
 
 // Fast elections one after the other declare nobody gone who lives.
 func TestElectionsDeclareNobodyGone(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
 		c := newCluster(t, "a", "b", "c")
 		defer c.close()
 		for range 10 {
@@ -211,7 +211,7 @@ func TestElectionsDeclareNobodyGone(t *testing.T) {
 
 // TestDivergenceIsInTheStatusOfWhoStandsAlone: the other two agree.
 func TestDivergenceIsInTheStatusOfWhoStandsAlone(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
 		registries := map[string]*prometheus.Registry{}
 		for _, name := range []string{"a", "b", "c"} {
 			registries[name] = prometheus.NewRegistry()

@@ -13,6 +13,7 @@ import (
 
 	"vera"
 	"vera/raft/state"
+	"vera/test/bubble"
 )
 
 // These tests are of what hashicorp/raft 1.8.0 gets wrong. Where the answer can
@@ -59,7 +60,7 @@ func (b *beside) sort() {
 // forged has a leader hear of its successor just before it is given an entry,
 // and returns whether its log then holds an entry of its successor's term.
 func forged(t *testing.T, wrap func(*transport) hraft.Transport) (forged bool) {
-	synctest.Test(t, func(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
 		c := newClusterWith(t, func(o *Options) { o.wrap = wrap }, "a", "b", "c")
 		defer c.close()
 		old := c.peers[c.leader(c.names...)]
@@ -124,7 +125,7 @@ func TestDeposedLeaderForgesNothing(t *testing.T) {
 // write ends, and lose nothing (issues 503, 666).
 func TestHungDiskOfTheLeaderIsLeft(t *testing.T) {
 	left := func(t *testing.T, busy bool) (took time.Duration) {
-		synctest.Test(t, func(t *testing.T) {
+		bubble.Test(t, func(t *testing.T) {
 			c := newClusterWith(t, func(o *Options) {
 				o.wrap = func(tr *transport) hraft.Transport {
 					if !busy {
@@ -158,7 +159,7 @@ func TestHungDiskOfTheLeaderIsLeft(t *testing.T) {
 
 // A write that never ends ends the process.
 func TestHungDiskEndsThePeer(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
 		c := newCluster(t, "a", "b", "c")
 		defer c.close()
 		sick := c.leader(c.names...)
@@ -178,7 +179,7 @@ func TestHungDiskEndsThePeer(t *testing.T) {
 // A disk that fails ends its peer, and the others go on.
 func TestFailedDiskEndsOnlyItsPeer(t *testing.T) {
 	for _, leads := range []bool{true, false} {
-		synctest.Test(t, func(t *testing.T) {
+		bubble.Test(t, func(t *testing.T) {
 			c := newCluster(t, "a", "b", "c")
 			defer c.close()
 			sick := c.leader(c.names...)
@@ -201,7 +202,7 @@ func TestFailedDiskEndsOnlyItsPeer(t *testing.T) {
 // hashicorp/raft says something next.
 func TestFollowersLearnOfACommitAtOnce(t *testing.T) {
 	slowest := func(t *testing.T, nudged bool) (slowest time.Duration) {
-		synctest.Test(t, func(t *testing.T) {
+		bubble.Test(t, func(t *testing.T) {
 			c := newClusterWith(t, func(o *Options) {
 				o.wrap = func(tr *transport) hraft.Transport {
 					if !nudged {
@@ -240,7 +241,7 @@ func TestFollowersLearnOfACommitAtOnce(t *testing.T) {
 // hashicorp/raft would wait for up to ten seconds: without transport.await it
 // took 6.4 s here.
 func TestPeerThatWasAwayCatchesUpAtOnce(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
 		c := newCluster(t, "a", "b", "c")
 		defer c.close()
 		leader := c.leader(c.names...)
@@ -272,7 +273,7 @@ func TestPeerThatWasAwayCatchesUpAtOnce(t *testing.T) {
 // hashicorp/raft wants to send. Without fitting the follower has none of them,
 // also a minute later: the frame is too large each time.
 func TestLargeEntriesArriveInParts(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
 		c := newCluster(t, "a", "b", "c")
 		defer c.close()
 		leader := c.leader(c.names...)

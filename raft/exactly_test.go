@@ -12,6 +12,7 @@ import (
 
 	"vera"
 	"vera/raft/state"
+	"vera/test/bubble"
 )
 
 // story is what clients did on a shared log, and what they were told.
@@ -224,7 +225,7 @@ func TestNothingIsLostOrDoubledOnASharedLog(t *testing.T) {
 	}
 	var pushed, acknowledged, passed, renumbered int
 	for seed := range runs {
-		synctest.Test(t, func(t *testing.T) {
+		bubble.Test(t, func(t *testing.T) {
 			s := newStory(t, seed)
 			s.faults = s.random.IntN(60)
 			for range 150 {

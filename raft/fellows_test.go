@@ -12,6 +12,7 @@ import (
 	"github.com/rs/zerolog"
 
 	"vera/raft/state"
+	"vera/test/bubble"
 )
 
 func TestHashesCompareWhatIsKept(t *testing.T) {
@@ -113,7 +114,7 @@ func (s *shared) pulse() {
 }
 
 func TestDivergenceIsFoundAndToldLoudly(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
 		var logs bytes.Buffer
 		s := trio(t, &logs)
 		id, life := s.peers[0].session("one")

@@ -8,10 +8,11 @@ import (
 	"slices"
 	"sync"
 	"testing"
-	"testing/synctest"
 	"time"
 
 	"github.com/rs/zerolog"
+
+	"vera/test/bubble"
 )
 
 // tardy is a network on which everything takes its time.
@@ -166,7 +167,7 @@ func TestExpectedPeersFormOneCluster(t *testing.T) {
 		runs = 200
 	}
 	for seed := range runs {
-		if !t.Run(fmt.Sprint(seed), func(t *testing.T) { synctest.Test(t, func(t *testing.T) { formOne(t, seed) }) }) {
+		if !t.Run(fmt.Sprint(seed), func(t *testing.T) { bubble.Test(t, func(t *testing.T) { formOne(t, seed) }) }) {
 			return
 		}
 	}
@@ -215,7 +216,7 @@ func formOne(t *testing.T, seed uint64) {
 // A founder has a promise, and is silent: nobody knows whether it has formed
 // its cluster. So who promised waits for it, however many others there are.
 func TestPromiseIsKeptWhileItsFounderIsSilent(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
 		c := &crowd{Memory: NewMemory(), t: t, random: rand.New(rand.NewPCG(1, 1)), expect: 2, all: map[string]*Raft{}}
 		c.joins = map[string][]string{"a": {"b:1", "c:1"}, "b": {"a:1", "c:1"}, "c": {"a:1", "b:1"}}
 		a, b, lonely := c.open("a"), c.open("b"), c.open("c")

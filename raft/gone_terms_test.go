@@ -3,16 +3,16 @@ package raft
 import (
 	"math/rand/v2"
 	"testing"
-	"testing/synctest"
 	"time"
 
 	"vera/raft/state"
+	"vera/test/bubble"
 )
 
 // Silence is carried from term to term, of which each may be short: but only
 // what there was a chance to speak in.
 func TestSilenceIsCarriedFromTermToTerm(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
 		e := newEar()
 		speaks := e.known[1]
 		e.lead(false)
@@ -45,7 +45,7 @@ func TestOnlyTimeInWhichMarksPassIsSilence(t *testing.T) {
 		"no majority":     func(e *ear) { e.own = 0; e.after(time.Minute); e.passed(3) },
 		"installed state": func(e *ear) { e.after(time.Minute); e.asked = nil; e.proof = proof{}; e.restart(); e.passed(3) },
 	} {
-		synctest.Test(t, func(t *testing.T) {
+		bubble.Test(t, func(t *testing.T) {
 			e := newEar()
 			e.passed(3)
 			e.after(900 * time.Millisecond)
@@ -64,7 +64,7 @@ func TestOnlyTimeInWhichMarksPassIsSilence(t *testing.T) {
 
 // A new leader that knows of a long silence waits for a pulse in its own term.
 func TestNewLeaderLetsAllSpeakFirst(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
 		e := newEar()
 		e.lead(false)
 		e.passed(2)
@@ -96,7 +96,7 @@ func TestDeadPeerIsGoneThoughTheLeaderChangesEverySecond(t *testing.T) {
 	const lost = handOnWithin + 1200*time.Millisecond // when who is asked to lead is not elected: until that is seen, and an election
 	for _, names := range [][]string{{"a", "b", "c"}, {"a", "b", "c", "d", "e"}} {
 		for _, after := range []time.Duration{0, 130, 260, 390, 490, 740} { // ms since a pulse
-			synctest.Test(t, func(t *testing.T) {
+			bubble.Test(t, func(t *testing.T) {
 				c := newCluster(t, names...)
 				defer c.close()
 				advance(3*time.Second + after*time.Millisecond)
@@ -209,7 +209,7 @@ func (u *unrest) settle() {
 // livingGone runs a schedule and says whether a peer was declared gone, though
 // all live.
 func livingGone(t *testing.T, seed uint64, peers int, change func(*silences)) (gone bool) {
-	synctest.Test(t, func(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
 		u := &unrest{newCluster(t, []string{"a", "b", "c", "d", "e"}[:peers]...), rand.New(rand.NewPCG(seed, 6))}
 		defer u.close()
 		stop := make(chan struct{})

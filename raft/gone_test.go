@@ -7,6 +7,7 @@ import (
 
 	"vera"
 	"vera/raft/state"
+	"vera/test/bubble"
 )
 
 // ear is a leader's silences of the test's own: looked at when the test says so.
@@ -56,7 +57,7 @@ func (e *ear) prove(term uint64, err error) {
 }
 
 func TestSilentPeerIsDeclaredGoneOnceTheLeaderIsProved(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
 		e := newEar()
 		speaks := e.known[1]
 		e.after(time.Minute)
@@ -113,7 +114,7 @@ func TestNobodyIsDeclaredGoneWithoutReason(t *testing.T) {
 			e.prove(3, nil)
 		},
 	} {
-		synctest.Test(t, func(t *testing.T) {
+		bubble.Test(t, func(t *testing.T) {
 			e := newEar()
 			e.passed(3)
 			e.after(2100 * time.Millisecond)
@@ -129,7 +130,7 @@ func TestNobodyIsDeclaredGoneWithoutReason(t *testing.T) {
 }
 
 func TestSilenceIsCountedByPatience(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
 		e := newEar()
 		e.passed(3)
 		e.after(time.Second)
@@ -146,7 +147,7 @@ func TestSilenceIsCountedByPatience(t *testing.T) {
 }
 
 func TestIncarnationThatIsOverDoesNotSpeakForTheNext(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
 		e := newEar()
 		e.passed(3)
 		old := state.Peer{Peer: 3, Incarnation: 4}
@@ -159,7 +160,7 @@ func TestIncarnationThatIsOverDoesNotSpeakForTheNext(t *testing.T) {
 }
 
 func TestRemovedPeerIsDeclaredGoneAtOnce(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
 		e := newEar()
 		e.passed(3)
 		e.out[2] = true
@@ -178,7 +179,7 @@ func TestRemovedPeerIsDeclaredGoneAtOnce(t *testing.T) {
 // A peer that is declared gone though it lives comes up anew, and all that it
 // had under way is applied once, in its order, behind its PeerUp.
 func TestPeerThatIsDeclaredGoneComesUpAnew(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
 		g := newGround(t)
 		g.route(true)
 		id, life := g.open(t, "one")

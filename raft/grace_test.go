@@ -9,6 +9,7 @@ import (
 
 	"vera"
 	"vera/raft/state"
+	"vera/test/bubble"
 )
 
 // advance lets fake time go on.
@@ -19,7 +20,7 @@ func lose(id vera.SessionID, life uint64, grace time.Duration) state.Command {
 }
 
 func TestLostSessionEndsAfterItsGraceAndNeverBefore(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
 		r := open(t, quick(t, filepath.Join(t.TempDir(), "data")))
 		for _, grace := range []time.Duration{time.Millisecond, 999 * time.Millisecond, 2 * time.Second, 10 * time.Minute} {
 			id := vera.SessionOf([]byte(grace.String()), "")
@@ -47,7 +48,7 @@ func TestLostSessionEndsAfterItsGraceAndNeverBefore(t *testing.T) {
 }
 
 func TestSessionThatComesBackLives(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
 		r := open(t, quick(t, filepath.Join(t.TempDir(), "data")))
 		id, life := session(t, r, "one")
 		for range 5 {
@@ -73,7 +74,7 @@ func TestSessionThatComesBackLives(t *testing.T) {
 
 func TestGraceCountsFromTheStartAfterARestart(t *testing.T) {
 	for _, snapshot := range []bool{false, true} {
-		synctest.Test(t, func(t *testing.T) {
+		bubble.Test(t, func(t *testing.T) {
 			o := quick(t, filepath.Join(t.TempDir(), "data"))
 			r := open(t, o)
 			lost, life := session(t, r, "lost")
@@ -145,7 +146,7 @@ func (b *bench) after(d time.Duration) {
 }
 
 func TestStalledTimeIsGivenBack(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
 		b := newBench()
 		b.doubt("one", 10, 2*time.Second)
 		b.after(time.Second)
@@ -172,7 +173,7 @@ func TestStalledTimeIsGivenBack(t *testing.T) {
 }
 
 func TestOneBarrierServesAllThatAreDue(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
 		b := newBench()
 		for i := range 500 {
 			b.doubt(fmt.Sprint(i), uint64(i), time.Second)
@@ -197,7 +198,7 @@ func TestOneBarrierServesAllThatAreDue(t *testing.T) {
 }
 
 func TestOnlyALeaderExpires(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
 		b := newBench()
 		b.lead(false)
 		b.doubt("one", 10, time.Second)

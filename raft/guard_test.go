@@ -17,6 +17,7 @@ import (
 
 	"vera"
 	"vera/raft/state"
+	"vera/test/bubble"
 )
 
 // sick is a store whose disk fails when it is told to.
@@ -58,7 +59,7 @@ func onSick(t *testing.T) (Options, *sick, *[]error) {
 }
 
 func TestFirstFailedWriteEndsThePeer(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
 		o, disk, fatal := onSick(t)
 		r := open(t, o)
 		id, life := session(t, r, "one")
@@ -84,7 +85,7 @@ func TestFirstFailedWriteEndsThePeer(t *testing.T) {
 }
 
 func TestFailedVoteEndsThePeerWithoutAPanic(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
 		o, disk, fatal := onSick(t)
 		r := open(t, o)
 		disk.stable.Store(true)

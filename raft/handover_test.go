@@ -12,6 +12,8 @@ import (
 	"time"
 
 	hraft "github.com/hashicorp/raft"
+
+	"vera/test/bubble"
 )
 
 // relay is two peers of which one hands over to the other.
@@ -51,7 +53,7 @@ func newRelay() *relay {
 }
 
 func TestHandedOverArrivesInOrder(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
 		r := newRelay()
 		defer r.end()
 		n := 0
@@ -77,7 +79,7 @@ func TestHandedOverArrivesInOrder(t *testing.T) {
 // Who waits for a leader that cannot be reached goes to the next one as soon as
 // it hears of it.
 func TestHandOverToTheLeaderBeforeIsGivenUp(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
 		r := newRelay()
 		defer r.end()
 		m, to := r.network.(*memoryNetwork).memory, "c"
@@ -112,7 +114,7 @@ func TestHandOverToTheLeaderBeforeIsGivenUp(t *testing.T) {
 
 // Who ceases to lead closes the stream, and the one that handed over is told.
 func TestDeposedLeaderSendsEntriesBack(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
 		r := newRelay()
 		defer r.end()
 		one := [][]byte{[]byte("one")}
@@ -140,7 +142,7 @@ func TestDeposedLeaderSendsEntriesBack(t *testing.T) {
 
 // A leader that takes nothing holds nobody up for long.
 func TestHandOverToADeafLeaderFailsInTime(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
 		r := newRelay()
 		defer r.end()
 		began := time.Now()
@@ -164,7 +166,7 @@ func TestHandOverToADeafLeaderFailsInTime(t *testing.T) {
 
 // What is no frame closes the stream.
 func TestHandOverRefusesNonsense(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
 		r := newRelay()
 		defer r.end()
 		at, _ := targetOf(r.leader())

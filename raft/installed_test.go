@@ -8,6 +8,7 @@ import (
 
 	"vera"
 	"vera/raft/state"
+	"vera/test/bubble"
 )
 
 // behind has a follower speak for a second without hearing anything: its push
@@ -60,7 +61,7 @@ func elsewhere(r *Raft) bool {
 // while it runs, and all of it is told: the feed, the peers, those who wait, and
 // the proposer, whose push is in that state, without its answer.
 func TestStateIsInstalledWhileThePeerRuns(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
 		c := newClusterWith(t, func(o *Options) { o.trailing, o.Timeout, o.Gone = 5, time.Minute, time.Minute }, "a", "b", "c")
 		defer c.close()
 		leader, r, told := behind(t, c)
@@ -96,7 +97,7 @@ func TestStateIsInstalledWhileThePeerRuns(t *testing.T) {
 
 // TestOlderStateIsRefused: whoever was told of an index sees nothing of before it.
 func TestOlderStateIsRefused(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
 		c := newCluster(t, "a", "b", "c")
 		defer c.close()
 		r := c.peers[c.leader(c.names...)]

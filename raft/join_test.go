@@ -6,12 +6,12 @@ import (
 	"strings"
 	"sync"
 	"testing"
-	"testing/synctest"
 	"time"
 
 	"github.com/rs/zerolog"
 
 	"vera"
+	"vera/test/bubble"
 )
 
 // party is a cluster that comes about and changes as peers join and leave, in
@@ -28,7 +28,7 @@ type party struct {
 
 // play runs a test of peers that join and leave.
 func play(t *testing.T, test func(t *testing.T, p *party)) {
-	synctest.Test(t, func(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
 		p := &party{Memory: NewMemory(), t: t, peers: map[string]*Raft{}, last: map[string]error{}}
 		defer func() {
 			for name := range p.peers {

@@ -6,12 +6,12 @@ import (
 	"strings"
 	"sync/atomic"
 	"testing"
-	"testing/synctest"
 	"time"
 
 	hraft "github.com/hashicorp/raft"
 
 	"vera/raft/state"
+	"vera/test/bubble"
 )
 
 // installing counts the snapshots that are sent. After many it takes its time,
@@ -32,7 +32,7 @@ func (i installing) InstallSnapshot(id hraft.ServerID, to hraft.ServerAddress, a
 // that had written as much as it may which nobody else has, while the others
 // went on and took a snapshot. again has it start anew before it comes back.
 func installs(t *testing.T, trailing uint64, again bool) (sent int64, caughtUp bool) {
-	synctest.Test(t, func(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
 		var count atomic.Int64
 		c := newClusterWith(t, func(o *Options) {
 			o.trailing = trailing

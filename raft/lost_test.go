@@ -9,12 +9,13 @@ import (
 
 	"vera"
 	"vera/raft/state"
+	"vera/test/bubble"
 )
 
 // What is lost without a word is found out by what was handed over later and
 // came: at once, however busy the log is otherwise.
 func TestWhatIsOvertakenIsHandedOverAgain(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
 		g := newGround(t)
 		g.route(true)
 		id, life := g.open(t, "one")
@@ -56,7 +57,7 @@ func TestWhatIsOvertakenIsHandedOverAgain(t *testing.T) {
 // TestFailedHandOverIsTriedAgainAfterAPauseThatGrows, and at once when another
 // leads.
 func TestFailedHandOverIsTriedAgainAfterAPauseThatGrows(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
 		var tries []time.Duration
 		began := time.Now()
 		starts := uint64(0)
@@ -98,7 +99,7 @@ func TestFailedHandOverIsTriedAgainAfterAPauseThatGrows(t *testing.T) {
 // holds is told as unknown, and only once the rest of its proposal is known;
 // what it lacks is handed over again.
 func TestStateOfAnotherHoldsOutcomesButNoAnswers(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
 		s := trio(t, &bytes.Buffer{})
 		c, other := s.peers[0], s.peers[1]
 		id, life := c.session("one")
@@ -145,7 +146,7 @@ func TestStateOfAnotherHoldsOutcomesButNoAnswers(t *testing.T) {
 // TestContactIsNoLaterThanTheTruth: a copy that is committed late proves no
 // more than the first one did.
 func TestContactIsNoLaterThanTheTruth(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
 		g := newGround(t)
 		g.route(true)
 		synctest.Wait()
@@ -175,7 +176,7 @@ func TestContactIsNoLaterThanTheTruth(t *testing.T) {
 // TestWhatIsGivenUpAfterAPartWasCoveredIsUnknown, though the rest of it was
 // never handed over.
 func TestWhatIsGivenUpAfterAPartWasCoveredIsUnknown(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
 		s := trio(t, &bytes.Buffer{})
 		c, other := s.peers[0], s.peers[1]
 		id, life := c.session("one")
@@ -200,7 +201,7 @@ func TestWhatIsGivenUpAfterAPartWasCoveredIsUnknown(t *testing.T) {
 
 // TestMarkBehindTheOwnEndProvesNothing: the leader has begun to count then.
 func TestMarkBehindTheOwnEndProvesNothing(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
 		g := newGround(t)
 		g.route(true)
 		synctest.Wait()

@@ -5,12 +5,12 @@ import (
 	"slices"
 	"sync"
 	"testing"
-	"testing/synctest"
 	"time"
 
 	"github.com/rs/zerolog"
 
 	"vera"
+	"vera/test/bubble"
 )
 
 // cluster is peers in one Memory, in a bubble of fake time.
@@ -131,7 +131,7 @@ func (c *cluster) leader(among ...string) string {
 }
 
 func TestThreePeersInMemoryAgree(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
 		c := newCluster(t, "a", "b", "c")
 		defer c.close()
 		for _, name := range c.names {

@@ -5,13 +5,13 @@ import (
 	"net"
 	"sync"
 	"testing"
-	"testing/synctest"
 	"time"
 
 	hraft "github.com/hashicorp/raft"
 	"github.com/rs/zerolog"
 
 	"vera/raft/state"
+	"vera/test/bubble"
 )
 
 // layer has hashicorp/raft's own transport speak on our streams.
@@ -88,7 +88,7 @@ func newStock(t *transport) *stock {
 // after its disk refused to write for a moment.
 func stuck(t *testing.T, runs int, pipelined bool) (stuck int) {
 	for run := range runs {
-		synctest.Test(t, func(t *testing.T) {
+		bubble.Test(t, func(t *testing.T) {
 			var (
 				mu      sync.Mutex
 				release []func()

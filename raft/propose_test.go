@@ -14,6 +14,7 @@ import (
 
 	"vera"
 	"vera/raft/state"
+	"vera/test/bubble"
 )
 
 // ground is a proposer on a log of the test's own, which can lose and double
@@ -126,7 +127,7 @@ func (g *ground) open(t *testing.T, name string) (vera.SessionID, uint64) {
 
 func TestHandedOverAgainIsAppliedOnceAndInOrder(t *testing.T) {
 	for seed := range uint64(30) {
-		synctest.Test(t, func(t *testing.T) {
+		bubble.Test(t, func(t *testing.T) {
 			random := rand.New(rand.NewPCG(seed, 1))
 			g := newGround(t)
 			g.timeout = time.Hour
@@ -178,7 +179,7 @@ func TestHandedOverAgainIsAppliedOnceAndInOrder(t *testing.T) {
 }
 
 func TestLostHandOverIsRepeatedInTime(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
 		g := newGround(t)
 		g.route(true)
 		id, life := g.open(t, "one")
@@ -226,7 +227,7 @@ func applied(t *testing.T, err error) vera.Applied {
 }
 
 func TestWithoutALeaderTheTruthIsToldInTime(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
 		g := newGround(t)
 		g.route(true)
 		id, life := g.open(t, "one")
@@ -274,7 +275,7 @@ func TestWithoutALeaderTheTruthIsToldInTime(t *testing.T) {
 }
 
 func TestStoppedPeerAnswersEverything(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
 		g := newGround(t)
 		g.route(true)
 		id, life := g.open(t, "one")

@@ -5,13 +5,13 @@ import (
 	"fmt"
 	"path/filepath"
 	"testing"
-	"testing/synctest"
 	"time"
 
 	"github.com/rs/zerolog"
 
 	"vera"
 	"vera/raft/state"
+	"vera/test/bubble"
 )
 
 // quick are options for a peer in a test.
@@ -124,7 +124,7 @@ func TestPushIsThereAfterARestart(t *testing.T) {
 // Fake time goes on only when everybody waits for it: what it shows is how
 // long Open waits for timers, however slow the disk and the processor are.
 func TestLeadsWithoutWaiting(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
 		dir := filepath.Join(t.TempDir(), "data")
 		for range 2 {
 			began := time.Now()

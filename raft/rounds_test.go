@@ -4,10 +4,11 @@ import (
 	"errors"
 	"net"
 	"testing"
-	"testing/synctest"
 	"time"
 
 	hraft "github.com/hashicorp/raft"
+
+	"vera/test/bubble"
 )
 
 // table is rounds of which a test is hashicorp/raft.
@@ -170,7 +171,7 @@ func TestWhatWaitsForARoundIsBounded(t *testing.T) {
 // that it was given, by which rounds know it. Otherwise each would last for
 // roundMost.
 func TestARoundEndsWithItsCommit(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
 		c := newCluster(t, "a", "b", "c")
 		defer c.close()
 		leader := c.leader(c.names...)

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"vera"
+	"vera/test/bubble"
 )
 
 // late has a leader ask whether it still leads when it does not: it stood still
@@ -17,7 +18,7 @@ import (
 // Fake time cannot stop one peer alone. So this one has a lease of ten seconds
 // instead, and what is sent to it and by it is held.
 func late(t *testing.T, seed uint64, ask func(r *Raft) error) (stale bool) {
-	synctest.Test(t, func(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
 		random := rand.New(rand.NewPCG(seed, 5))
 		upTo := func(most time.Duration) time.Duration { return time.Duration(random.Int64N(int64(most))) }
 		c := newClusterWith(t, func(o *Options) {

@@ -5,10 +5,11 @@ import (
 	"strings"
 	"sync"
 	"testing"
-	"testing/synctest"
 	"time"
 
 	"github.com/rs/zerolog"
+
+	"vera/test/bubble"
 )
 
 // logged is what peers log, for reading while they run.
@@ -42,7 +43,7 @@ func (l *logged) count(words ...string) (n int) {
 
 // An operator reads of a peer that dies and comes back, by its name.
 func TestOperatorIsToldWhoIsGoneAndWhoIsUp(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
 		var log logged
 		c := newClusterWith(t, func(o *Options) { o.Logger = zerolog.New(&log) }, "a", "b", "c")
 		defer c.close()

@@ -25,21 +25,25 @@ const (
 
 // mayImport says which rooms of the project a room may import.
 var mayImport = map[string][]string{
-	"vera":            {},
-	"vera/raft/state": {"vera"},
-	"vera/raft/disk":  {"vera"},
-	"vera/raft/link":  {"vera/raft/sign"},
-	"vera/raft/sign":  {},
-	"vera/raft":       {"vera", "vera/raft/state", "vera/raft/disk", "vera/raft/link", "vera/raft/sign"},
-	"vera/actors":     {"vera", "vera/raft/state"},
-	"vera/ws":         {"vera"},
-	"vera/client":     {"vera"},
-	"vera/client/js":  {},
-	"vera/test":       {"vera", "vera/client"},
-	"vera/test/sim":   {"vera", "vera/raft", "vera/raft/state", "vera/actors", "vera/test"},
-	"vera/examples":   {"vera", "vera/client"},
-	"vera/cmd/vera":   {"vera", "vera/raft", "vera/raft/state", "vera/actors", "vera/ws", "vera/client", "vera/client/js"},
+	"vera":             {},
+	"vera/raft/state":  {"vera"},
+	"vera/raft/disk":   {"vera"},
+	"vera/raft/link":   {"vera/raft/sign"},
+	"vera/raft/sign":   {},
+	"vera/raft":        {"vera", "vera/raft/state", "vera/raft/disk", "vera/raft/link", "vera/raft/sign"},
+	"vera/actors":      {"vera", "vera/raft/state"},
+	"vera/ws":          {"vera"},
+	"vera/client":      {"vera"},
+	"vera/client/js":   {},
+	"vera/test":        {"vera", "vera/client"},
+	"vera/test/bubble": {},
+	"vera/test/sim":    {"vera", "vera/raft", "vera/raft/state", "vera/actors", "vera/test"},
+	"vera/examples":    {"vera", "vera/client"},
+	"vera/cmd/vera":    {"vera", "vera/raft", "vera/raft/state", "vera/actors", "vera/ws", "vera/client", "vera/client/js"},
 }
+
+// forTests are rooms that the tests of any room may import.
+var forTests = []string{"vera/test/bubble"}
 
 // onlyIn says which rooms alone may import a library.
 var onlyIn = map[string][]string{
@@ -61,6 +65,12 @@ var neverIn = map[string][]string{
 	"vera/raft/state": {"time/tzdata", "os", "net", "net/http", "log", "math/rand", "math/rand/v2", "github.com/rs/zerolog"},
 	"vera/raft/sign":  {"time/tzdata", "os", "net", "log", "math/rand", "math/rand/v2", "crypto/rand", "github.com/rs/zerolog"},
 	"vera/actors":     {"net", "net/http"},
+}
+
+// notInTests says what no test calls, and what it does instead.
+var notInTests = map[string]string{
+	"time.Sleep":    "wait for what you mean, or fake the time with test/bubble",
+	"synctest.Test": "call bubble.Test; see test/bubble for why",
 }
 
 // source is one Go file of the project.
@@ -154,7 +164,8 @@ func checkImport(t *testing.T, s source, imported string, name *ast.Ident) {
 	t.Helper()
 	if imported == "vera" || strings.HasPrefix(imported, "vera/") {
 		here, there := roomOf(s.pkg), roomOf(imported)
-		if here != there && !slices.Contains(mayImport[here], there) {
+		allowed := here == there || slices.Contains(mayImport[here], there) || s.test && slices.Contains(forTests, there)
+		if !allowed {
 			t.Errorf("%s: %s must not import %s", s.path, s.pkg, imported)
 		}
 	}
@@ -248,9 +259,12 @@ func TestHouseNoInitNoSleepNoVagueNames(t *testing.T) {
 			continue
 		}
 		ast.Inspect(s.file, func(n ast.Node) bool {
-			if sel, ok := n.(*ast.SelectorExpr); ok && sel.Sel.Name == "Sleep" {
-				if id, ok := sel.X.(*ast.Ident); ok && id.Name == "time" {
-					t.Errorf("%s: sleeps in a test: wait for what you mean, or use synctest", s.set.Position(n.Pos()))
+			if sel, ok := n.(*ast.SelectorExpr); ok {
+				if id, ok := sel.X.(*ast.Ident); ok {
+					called := id.Name + "." + sel.Sel.Name
+					if instead := notInTests[called]; instead != "" {
+						t.Errorf("%s: %s in a test: %s", s.set.Position(n.Pos()), called, instead)
+					}
 				}
 			}
 			return true

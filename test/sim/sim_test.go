@@ -11,12 +11,12 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
-	"testing/synctest"
 	"time"
 
 	"vera"
 	"vera/actors"
 	"vera/raft"
+	"vera/test/bubble"
 	"vera/test/history"
 )
 
@@ -165,7 +165,7 @@ func (p *peer) final() history.Peer {
 // judge plays a run and returns what is wrong with it.
 func judge(t *testing.T, seed uint64, lie func(*raft.Raft) actors.Log[*raft.Feed]) ([]history.Violation, string) {
 	r := &run{seed: seed, lie: lie}
-	synctest.Test(t, r.play)
+	bubble.Test(t, r.play)
 	if r.history == nil {
 		t.Fatalf("-sim.seed %d: the run did not come to its end", seed)
 	}

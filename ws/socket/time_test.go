@@ -8,6 +8,7 @@ import (
 	gobwas "github.com/gobwas/ws"
 
 	"vera"
+	"vera/test/bubble"
 )
 
 // late is how late the clock may be.
@@ -15,7 +16,7 @@ const late = 25 * time.Millisecond
 
 // inTime runs a test in fake time on connections in memory.
 func inTime(t *testing.T, test func(t *testing.T, b backend, g *Group)) {
-	synctest.Test(t, func(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
 		limits := vera.DefaultLimits(1000)
 		g := New(Options{Limits: &limits, Backend: Goroutines()})
 		defer g.Close()
