@@ -24,13 +24,14 @@ func (r *Raft) connect() hraft.Transport {
 		return alone
 	}
 	r.transport = newTransport(self, r.network, r.guard.Busy)
+	r.transport.durable = r.ahead.durable
 	r.handOver.network = r.network
 	r.handOver.leader = func() hraft.ServerAddress {
 		address, _ := r.hraft.LeaderWithID()
 		return address
 	}
 	r.handOver.lost = func() { r.proposer.rest() }
-	r.transport.nudges.commit = func() uint64 { return r.hraft.CommitIndex() }
+	r.transport.nudges.commit = r.commitIndex
 	r.transport.nudges.follows = r.configured
 	r.transport.nudges.leads = func(term uint64) bool { return r.hraft.State() == hraft.Leader && r.hraft.CurrentTerm() == term }
 	if r.options.wrap != nil {
@@ -38,6 +39,12 @@ func (r *Raft) connect() hraft.Transport {
 	}
 	return r.transport
 }
+
+// leadsOthers says whether this peer leads, and does not vote alone.
+func (r *Raft) leadsOthers() bool { return r.live.Load() && r.leading() && !r.peers.alone() }
+
+// commitIndex is what may be told to be committed, as of now.
+func (r *Raft) commitIndex() uint64 { return min(r.hraft.CommitIndex(), r.ahead.durable()) }
 
 // configured says whether an address is in the latest configuration.
 func (r *Raft) configured(a hraft.ServerAddress) bool {

@@ -19,7 +19,7 @@ func (r *Raft) Incarnation() uint64 {
 // business.
 func (r *Raft) Status() vera.Status {
 	applied := r.machine.Applied()
-	s := vera.Status{Peer: r.directory.Name, Applied: applied, Committed: max(applied, r.hraft.CommitIndex())}
+	s := vera.Status{Peer: r.directory.Name, Applied: applied, Committed: max(applied, r.commitIndex())}
 	if _, leader := r.hraft.LeaderWithID(); leader != "" {
 		s.Leader = peerName(leader)
 	}

@@ -26,7 +26,8 @@
 // Peers speak through a network: calls, and streams, of package link or, in
 // tests, of Memory. hashicorp/raft's questions go over streams of the kind
 // "raft" (transport, serve, wire), entries to the leader over one of the kind
-// "hand-over", who gives them to hashicorp/raft in rounds. nudges tell followers
+// "hand-over", who gives them to hashicorp/raft in rounds; ahead has a leader's
+// followers write these while it does. nudges tell followers
 // of a commit, watchDisk looks at the log.
 //
 // Invariants:
@@ -92,8 +93,11 @@
 //     A round begins when the one before is committed, or has taken 500 ms.
 //  18. A nudge says only what is true of its term whenever it arrives: what it
 //     calls committed its follower is known to have of that leader's log.
+//  19. Entries may be on a follower's disk before they are on the leader's. Until
+//     they are there too, nobody is told that they are committed, and nothing
+//     of them is applied; see ahead.
 //
-// Locks: proposer, rounds, graces, silences, fellows, hashes, Feed, waiters,
+// Locks: proposer, rounds, ahead, graces, silences, fellows, hashes, Feed, waiters,
 // peers, book, guests and directory each have one; none of them calls another, or
 // a function that was given to it, while it holds its own. (rounds, graces and
 // silences ask whether this peer leads, read the machine, and count: all of it

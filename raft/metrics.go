@@ -72,7 +72,7 @@ func (m *metrics) register(r *Raft) error {
 		return 0
 	})
 	m.gauge("raft_term", "Raft's term", number(r.hraft.CurrentTerm))
-	m.gauge("raft_commit_index", "index known to be committed", number(r.hraft.CommitIndex))
+	m.gauge("raft_commit_index", "index known to be committed", number(r.commitIndex))
 	m.gauge("raft_applied_index", "index applied here", number(r.machine.Applied))
 	m.gauge("raft_last_contact_seconds", "since this peer heard from a leader; 0 on the leader", func() float64 {
 		return r.Status().LastContact.Seconds()

@@ -191,11 +191,13 @@ func (t *transport) dial(to hraft.ServerAddress) (*line, error) {
 // who go on with it before it is applied here.
 type prompt struct {
 	*fsm
+	await     func(index uint64) // until the log is written so far
 	committed func([]*hraft.Log)
 }
 
 // ApplyBatch tells of the commit and applies entries.
 func (p prompt) ApplyBatch(logs []*hraft.Log) []any {
+	p.await(logs[len(logs)-1].Index)
 	p.committed(logs)
 	return p.fsm.ApplyBatch(logs)
 }

@@ -116,6 +116,7 @@ func (r *Raft) openStores() error {
 		opened, r.largest = log, log.MaxEntry()
 	}
 	r.guard = &guard{stores: opened, fatal: r.options.Fatal}
+	r.ahead = newAhead(r.guard, r.leadsOthers)
 	if r.snapshots == nil {
 		var err error
 		if r.snapshots, err = openSnapshots(r.directory.path, r.log); err != nil {
@@ -268,7 +269,7 @@ func (r *Raft) startRaft() (err error) {
 	config := r.options.config(r.directory.RaftID, r.log)
 	leads := make(chan bool, 16)
 	config.NotifyCh, r.leads = leads, leads
-	started, err := hraft.NewRaft(config, prompt{r.fsm, r.committed}, r.guard, r.guard, r.snapshots, r.connect())
+	started, err := hraft.NewRaft(config, prompt{r.fsm, r.ahead.await, r.committed}, r.ahead, r.ahead, r.snapshots, r.connect())
 	if started != nil {
 		r.hraft = started
 	}

@@ -21,6 +21,7 @@ type Raft struct {
 	log       *quietLog
 	space     *space
 	guard     *guard
+	ahead     *ahead // before the guard, for hashicorp/raft
 	largest   int
 	snapshots *snapshots
 	hraft     *hraft.Raft
@@ -142,8 +143,8 @@ func (r *Raft) Close() error {
 		if r.proposer != nil {
 			r.proposer.close()
 		}
-		if r.guard != nil {
-			all = append(all, r.guard.Close())
+		if r.ahead != nil {
+			all = append(all, r.ahead.Close())
 		}
 		if r.metrics != nil {
 			all = append(all, r.metrics.close())

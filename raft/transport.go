@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"errors"
 	"io"
+	"math"
 	"net"
 	"sync"
 	"time"
@@ -42,6 +43,7 @@ type transport struct {
 	self     hraft.ServerAddress
 	network  network
 	busy     func() time.Duration // for how long a write to the log has been running
+	durable  func() uint64        // up to where the log is written
 	consumer chan hraft.RPC
 	closed   chan struct{}
 	closing  sync.Once
@@ -61,6 +63,7 @@ var (
 func newTransport(self hraft.ServerAddress, n network, busy func() time.Duration) *transport {
 	t := &transport{
 		self: self, network: n, busy: busy,
+		durable:  func() uint64 { return math.MaxUint64 },
 		consumer: make(chan hraft.RPC), closed: make(chan struct{}),
 		idle: map[hraft.ServerAddress][]*line{},
 	}
@@ -207,6 +210,7 @@ func (t *transport) AppendEntries(_ hraft.ServerID, to hraft.ServerAddress, args
 		return err
 	}
 	args.Entries = fitting(args.Entries)
+	args.LeaderCommitIndex = min(args.LeaderCommitIndex, t.durable())
 	f.sending(args)
 	err := t.ask(to, appendWithin, say, answer)
 	switch {
