@@ -3,6 +3,7 @@ package actors
 import (
 	"fmt"
 	"math/rand/v2"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -305,4 +306,31 @@ func TestAfterUnwatchNothingIsTold(t *testing.T) {
 			t.Errorf("%d paths are watched", n)
 		}
 	})
+}
+
+// A client that changes its mind while its first wish is on its way to the log
+// has the last one there in the end.
+func TestTheLogHasTheLastOfManyWishes(t *testing.T) {
+	for _, first := range []string{"watch", "watch watch", "watch watch watch", "watch unwatch watch"} {
+		bubble.Test(t, func(t *testing.T) {
+			y, l := newSystem(t)
+			c := connect(t, y, hello("one"))
+			c.push("/data/b", `{}`)
+			l.hold(true)
+			for i, action := range strings.Fields(first) {
+				c.ok(`"action":%q,"path":"/data/a","limit":%d`, action, i+1)
+			}
+			c.ok(`"action":"unwatch","path":"/data/a"`)
+			l.hold(false)
+			synctest.Wait()
+			if w := l.machine.Session(sessionID("one")).Watches(); len(w) != 0 {
+				t.Errorf("%s unwatch: the log has %+v", first, w)
+			}
+			c.ok(`"action":"watch","path":"/data/a","limit":7`)
+			synctest.Wait()
+			if w := l.machine.Session(sessionID("one")).Watches(); len(w) != 1 || w[0].Limit != 7 {
+				t.Errorf("%s unwatch watch: the log has %+v", first, w)
+			}
+		})
+	}
 }

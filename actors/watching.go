@@ -65,6 +65,7 @@ type watched struct {
 	vera.Watched
 	lasting  bool // it belongs into the log
 	recorded bool // it is there, or on its way
+	rooted   bool // one of this path is, with whatever options
 
 	// Indexes by which the log tells which of two peers' changes is newer.
 	known   uint64 // applied here when the client asked
@@ -97,7 +98,7 @@ func (s *session) watch(m *call) {
 		old := s.watches[place]
 		same = old.Watched == want.Watched
 		want.recorded = same && old.recorded && want.arrival <= old.arrival && s.recording == 0
-		want.lasting = want.lasting || old.lasting
+		want.lasting, want.rooted = want.lasting || old.lasting, old.rooted
 		want.arrival = max(want.arrival, old.arrival)
 		want.Path = old.Path
 		s.watches[place] = want
@@ -135,7 +136,7 @@ func (s *session) unwatch(m *call) {
 	gone := s.asks(m, m.request.Path)
 	gone.lasting = s.life != 0 || !m.from.hello.Local
 	if place, found := s.place(gone.Path); found {
-		gone.recorded = s.watches[place].recorded
+		gone.rooted = s.watches[place].rooted
 		gone.arrival = max(gone.arrival, s.watches[place].arrival)
 		s.watches = slices.Delete(s.watches, place, place+1)
 	}
@@ -158,7 +159,7 @@ func (s *session) forsake(gone watched) {
 	case i >= 0:
 		gone.arrival = max(gone.arrival, s.gone[i].arrival)
 		s.gone[i] = gone
-	case gone.recorded, gone.lasting && gone.arrival > 0 && len(s.gone) < s.system.limits.SessionWatches:
+	case gone.rooted, gone.lasting && gone.arrival > 0 && len(s.gone) < s.system.limits.SessionWatches:
 		gone.Path = vera.Path(strings.Clone(string(gone.Path)))
 		s.gone = append(s.gone, gone)
 	}
@@ -189,7 +190,7 @@ func (s *session) remember(lived bool) {
 // logged is a watch as the log has it.
 func (s *session) logged(living *state.Session, w vera.Watched) watched {
 	return watched{
-		Watched: w, lasting: true, recorded: true,
+		Watched: w, lasting: true, recorded: true, rooted: true,
 		known: s.system.log.Machine().Applied(), arrival: living.WatchChanged(w.Path),
 	}
 }
@@ -226,7 +227,7 @@ func (s *session) record(now bool) {
 	s.gone = nil
 	for i := range s.watches {
 		if w := &s.watches[i]; w.lasting && !w.recorded {
-			w.recorded = true
+			w.recorded, w.rooted = true, true
 			s.note(state.Command{
 				Kind: state.Watch, Path: w.Path, Limit: w.Limit, Items: w.Items, SessionWatches: s.system.limits.SessionWatches,
 				Known: w.known, Arrival: w.arrival,
