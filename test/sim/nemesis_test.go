@@ -91,9 +91,10 @@ func (n *nemesis) strike() {
 	n.note("over")
 }
 
-// sicken has a peer's disk be slow, hang, fail or be full for a while.
+// sicken has a peer's disk be slow, also when it crashes, hang, fail or be full
+// for a while.
 func (n *nemesis) sicken(a string) {
-	switch n.random.IntN(4) {
+	switch n.random.IntN(5) {
 	case 0:
 		n.note("slow disk %s", a)
 		n.memory.Slow(a, time.Duration(20+n.random.IntN(200))*time.Millisecond)
@@ -115,6 +116,14 @@ func (n *nemesis) sicken(a string) {
 		n.memory.Fill(a)
 		n.rest(2 * time.Second)
 		n.memory.Mend(a)
+	case 4:
+		n.note("slow disk %s, then a crash", a)
+		n.memory.Slow(a, time.Duration(20+n.random.IntN(200))*time.Millisecond)
+		n.rest(time.Second)
+		n.crash(a, n.peer(a))
+		n.memory.Mend(a)
+		n.rest(time.Second)
+		n.restart(a)
 	}
 }
 
