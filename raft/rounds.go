@@ -21,9 +21,8 @@ var errBehind = errors.New("the log is too far behind")
 // rounds is how a leader in company gives hashicorp/raft what it and the other
 // peers handed over: one round after another. A round has all that came while
 // the one before was on its way, and begins when that is committed. One that
-// began earlier would gain nothing, since one append to a follower is under way
-// at a time, and would delay that commit: hashicorp/raft writes to the disk on
-// the goroutine that has to take note of it.
+// began earlier would have less in it and gain nothing, since one append to a
+// follower is under way at a time.
 //
 // A round costs three peers a write to the disk each, and messages, however
 // much is in it. So a peer that gave more than one entry, on which clients
