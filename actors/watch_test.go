@@ -79,17 +79,16 @@ func busyList(t *testing.T, y *System, path string, seed uint64, steps int) {
 	}
 }
 
-// Readers of any pace are told states that the list had, in order, by exact
-// differences, and in the end the list as it is.
-func TestSlowReadersAreToldExactDifferences(t *testing.T) {
-	y, l := newSystem(t)
-	h := record(l, "/data/a")
-	type reader struct {
-		*client
-		rid   string
-		limit int
-	}
-	var readers []reader
+// reader watches a list of which only the first limit items concern it.
+type reader struct {
+	*client
+	rid   string
+	limit int
+}
+
+// readers watch a list in all ways, the second half of them slowly.
+func readers(t *testing.T, y *System) (all []reader) {
+	t.Helper()
 	for i := range 16 {
 		limit := []int{vera.NoLimit, 1, 3, 0}[i%4]
 		c := connect(t, y, hello(fmt.Sprint("reader", i)))
@@ -100,23 +99,49 @@ func TestSlowReadersAreToldExactDifferences(t *testing.T) {
 		rid := c.send(`"action":"watch","path":"/data/a","items":%v%s`, i%8 < 4, options)
 		c.answer(rid)
 		c.slow.Store(i >= 8)
-		readers = append(readers, reader{c, rid, limit})
+		all = append(all, reader{c, rid, limit})
 	}
+	return all
+}
+
+// read reads a little now and then until done, and says when that was enough
+// for a test.
+func (r reader) read(y *System, random *rand.Rand, done *atomic.Bool, enough func()) {
+	told := 0
+	for !done.Load() {
+		for range random.IntN(2000) {
+			y.now()
+		}
+		for _, message := range r.conn.Pull(nil, 1+random.IntN(500)) {
+			r.take(message)
+			if told++; told == 4 {
+				enough()
+			}
+		}
+	}
+}
+
+// Readers of any pace are told states that the list had, in order, by exact
+// differences, and in the end the list as it is.
+func TestSlowReadersAreToldExactDifferences(t *testing.T) {
+	y, l := newSystem(t)
+	h := record(l, "/data/a")
+	readers := readers(t, y)
 	var done atomic.Bool
 	var busy, slow sync.WaitGroup
-	for seed := range uint64(4) {
-		busy.Go(func() { busyList(t, y, "/data/a", seed, 150) })
-	}
+	var hungry atomic.Int32 // slow readers that were told too little yet
 	for i, r := range readers[8:] {
-		slow.Go(func() {
-			random := rand.New(rand.NewPCG(uint64(i), 2))
-			for !done.Load() {
-				for range random.IntN(2000) {
-					y.now()
-				}
-				for _, message := range r.conn.Pull(nil, 1+random.IntN(500)) {
-					r.take(message)
-				}
+		enough := func() {}
+		if r.limit == vera.NoLimit {
+			hungry.Add(1)
+			enough = func() { hungry.Add(-1) }
+		}
+		slow.Go(func() { r.read(y, rand.New(rand.NewPCG(uint64(i), 2)), &done, enough) })
+	}
+	for seed := range uint64(4) {
+		busy.Go(func() {
+			for round := uint64(0); round == 0 || hungry.Load() > 0 && round < 100; round++ {
+				busyList(t, y, "/data/a", seed+4*round, 150)
 			}
 		})
 	}
