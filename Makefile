@@ -28,8 +28,8 @@ vet:
 test: vet web net
 	$(GO) test -race -timeout 15m $(ROOMS)
 	$(GO) test -timeout 10m ./test/sim # once more without -race: 2,000 runs
-	$(GO) test -p 1 -timeout 20m $(BINARY)
-	cd examples && $(GO) test -race -p 1 -timeout 10m ./... # a module of its own
+	$(GO) test -count 1 -p 1 -timeout 20m $(BINARY) # they build the binary themselves, so nothing of them is cached
+	cd examples && $(GO) test -count 1 -race -p 1 -timeout 10m ./... # a module of its own
 
 # What the browser and Node tests need. Where it cannot be installed their
 # tests say so and skip, except in CI, where they fail.
