@@ -47,15 +47,20 @@ func (a *ahead) settle() {
 	}
 }
 
+// pending returns the entries that are being written; nil: none.
+func (a *ahead) pending() []*hraft.Log {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return a.logs
+}
+
 // durable returns the index up to which the log is written. Of what was
 // committed before the call, that much may be told.
 func (a *ahead) durable() uint64 {
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	if a.logs == nil {
-		return math.MaxUint64
+	if logs := a.pending(); logs != nil {
+		return logs[0].Index - 1
 	}
-	return a.logs[0].Index - 1
+	return math.MaxUint64
 }
 
 // await waits until the log is written up to an index.
@@ -106,9 +111,7 @@ func (a *ahead) write(logs []*hraft.Log) {
 
 // GetLog reads an entry, also one that is being written.
 func (a *ahead) GetLog(index uint64, l *hraft.Log) error {
-	a.mu.Lock()
-	logs := a.logs
-	a.mu.Unlock()
+	logs := a.pending()
 	if len(logs) > 0 && index >= logs[0].Index && index-logs[0].Index < uint64(len(logs)) {
 		*l = *logs[index-logs[0].Index]
 		return nil
@@ -118,11 +121,8 @@ func (a *ahead) GetLog(index uint64, l *hraft.Log) error {
 
 // LastIndex returns the index of the newest entry.
 func (a *ahead) LastIndex() (uint64, error) {
-	a.mu.Lock()
-	logs := a.logs
-	a.mu.Unlock()
-	if n := len(logs); n > 0 {
-		return logs[n-1].Index, nil
+	if logs := a.pending(); logs != nil {
+		return logs[len(logs)-1].Index, nil
 	}
 	return a.guard.LastIndex()
 }
