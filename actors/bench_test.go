@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	"vera"
+	"vera/test/bubble"
 )
 
 // sink is a socket whose client reads everything at once and only counts.
@@ -152,7 +153,7 @@ func memoryInUse() int64 {
 // TestIdleConnectionIsSmall measures connections of sessions of their own that
 // watch one list each.
 func TestIdleConnectionIsSmall(t *testing.T) {
-	if raceEnabled {
+	if bubble.Raced {
 		t.Skip("the race detector changes what things weigh")
 	}
 	const n, bound = 20_000, 2_048

@@ -12,6 +12,7 @@ import (
 
 	"vera"
 	"vera/raft/state"
+	"vera/test/bubble"
 )
 
 // seeds says which orders of faults are replayed: so many, or one alone.
@@ -33,7 +34,7 @@ func TestSafeUnderEveryFault(t *testing.T) {
 	most := *seeds
 	if most == 0 {
 		most = 1000
-		if raceEnabled {
+		if bubble.Raced {
 			most = 50
 		}
 	}

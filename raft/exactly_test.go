@@ -220,7 +220,7 @@ func (s *story) check() {
 // live, restarts and installed snapshots.
 func TestNothingIsLostOrDoubledOnASharedLog(t *testing.T) {
 	runs := uint64(2000)
-	if raced || testing.Short() {
+	if bubble.Raced || testing.Short() {
 		runs = 300
 	}
 	var pushed, acknowledged, passed, renumbered int

@@ -247,7 +247,7 @@ func livingGone(t *testing.T, seed uint64, peers int, change func(*silences)) (g
 // test finds those who count otherwise.
 func TestLivingPeerIsNeverDeclaredGone(t *testing.T) {
 	runs := uint64(1000)
-	if raced || testing.Short() {
+	if bubble.Raced || testing.Short() {
 		runs = 100
 	}
 	for seed := range runs {

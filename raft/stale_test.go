@@ -75,7 +75,7 @@ func late(t *testing.T, seed uint64, ask func(r *Raft) error) (stale bool) {
 // does not know yet that it was deposed.
 func TestDeposedLeaderReadsNothingStale(t *testing.T) {
 	runs := uint64(200)
-	if raced || testing.Short() {
+	if bubble.Raced || testing.Short() {
 		runs = 20
 	}
 	stale := func(ask func(r *Raft) error) (n int) {

@@ -15,6 +15,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"vera"
+	"vera/test/bubble"
 )
 
 // quiet is a connection that never has anything to say.
@@ -62,7 +63,7 @@ func TestAnIdleConnectionTakesLittleMemory(t *testing.T) {
 	if server.sockets.Len() != n {
 		t.Errorf("%d sockets", server.sockets.Len())
 	}
-	if each > 4800 && !raceEnabled {
+	if each > 4800 && !bubble.Raced {
 		t.Errorf("%d bytes an idle connection", each)
 	}
 	for _, fd := range clients {

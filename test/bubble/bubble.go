@@ -11,7 +11,7 @@ import (
 // 2000-01-01 and passes when all in it wait; see synctest.Test.
 func Test(t *testing.T, f func(*testing.T)) {
 	t.Helper()
-	if raced {
+	if Raced {
 		narrow.enter()
 		defer narrow.leave()
 	}

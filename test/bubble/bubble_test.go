@@ -41,7 +41,7 @@ func TestTheProcessorsAreGivenBack(t *testing.T) {
 	before := runtime.GOMAXPROCS(0)
 	t.Run("also by who gives up", func(t *testing.T) {
 		Test(t, func(t *testing.T) {
-			if n := runtime.GOMAXPROCS(0); raced && n != 1 {
+			if n := runtime.GOMAXPROCS(0); Raced && n != 1 {
 				t.Errorf("a bubble has %d processors under the race detector", n)
 			}
 			t.SkipNow()

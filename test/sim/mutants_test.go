@@ -10,6 +10,7 @@ import (
 	"vera/actors"
 	"vera/raft"
 	"vera/raft/state"
+	"vera/test/bubble"
 	"vera/test/history"
 )
 
@@ -142,7 +143,7 @@ func TestMutants(t *testing.T) {
 		t.Run(string(m.name), func(t *testing.T) {
 			t.Parallel()
 			count := 60
-			if testing.Short() || raceOn {
+			if testing.Short() || bubble.Raced {
 				count = 10
 			}
 			for seed := range uint64(count) {

@@ -187,7 +187,7 @@ func TestRuns(t *testing.T) {
 	count := *runs
 	if count == 0 {
 		count = 2000
-		if testing.Short() || raceOn {
+		if testing.Short() || bubble.Raced {
 			count = 60
 		}
 	}

@@ -14,6 +14,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"vera"
+	"vera/test/bubble"
 )
 
 // answering is a connection that answers each message with the same one.
@@ -171,7 +172,7 @@ func TestAnIdleSocketTakesLittleMemory(t *testing.T) {
 	each := (heap2 - heap) / n
 	t.Logf("%d bytes a socket in heap and stacks, %d resident", each, (resident2-resident)/n)
 	// A bare net.Conn with a goroutine takes 3,500 of them.
-	if each > 4600 && !raceEnabled {
+	if each > 4600 && !bubble.Raced {
 		t.Errorf("%d bytes an idle socket", each)
 	}
 	for _, fd := range clients {
