@@ -35,15 +35,16 @@ var mayImport = map[string][]string{
 	"vera/ws":          {"vera"},
 	"vera/client":      {"vera"},
 	"vera/client/js":   {},
-	"vera/test":        {"vera", "vera/client"},
+	"vera/test":        {"vera", "vera/client", "vera/test/ports"},
 	"vera/test/bubble": {},
+	"vera/test/ports":  {},
 	"vera/test/sim":    {"vera", "vera/raft", "vera/raft/state", "vera/actors", "vera/test"},
 	"vera/examples":    {"vera", "vera/client"},
 	"vera/cmd/vera":    {"vera", "vera/raft", "vera/raft/state", "vera/actors", "vera/ws", "vera/client", "vera/client/js"},
 }
 
 // forTests are rooms that the tests of any room may import.
-var forTests = []string{"vera/test/bubble"}
+var forTests = []string{"vera/test/bubble", "vera/test/ports"}
 
 // onlyIn says which rooms alone may import a library.
 var onlyIn = map[string][]string{

@@ -17,6 +17,8 @@ import (
 	"time"
 
 	"go.uber.org/goleak"
+
+	"vera/test/ports"
 )
 
 // racedDir is where raced builds; TestMain removes it.
@@ -136,8 +138,9 @@ type peer struct {
 	flags         []string
 	descriptors   int // that its process may open; 0: as many as this one
 	log           *journal
-	client, admin string // addresses, kept over restarts
-	listens       bool   // the addresses are those in use
+	client, admin string       // addresses, kept over restarts; "": of block
+	block         *ports.Block // reserved when first wanted
+	listens       bool         // the addresses are those in use
 
 	cmd    *exec.Cmd
 	exited chan struct{} // closed when cmd is over
@@ -148,13 +151,13 @@ type peer struct {
 // stopped, must exit with 0 and must not have written of a race or a panic.
 func startPeer(t testing.TB, flags ...string) *peer {
 	t.Helper()
-	return startPeerAt(t, "127.0.0.1:0", flags...)
+	return startPeerAt(t, "", flags...)
 }
 
-// startPeerAt is startPeer with another address for the admin listener.
+// startPeerAt is startPeer with an address for the admin listener, unless that is "".
 func startPeerAt(t testing.TB, adminAddr string, flags ...string) *peer {
 	t.Helper()
-	p := &peer{dir: filepath.Join(t.TempDir(), "data"), flags: flags, client: "127.0.0.1:0", admin: adminAddr}
+	p := &peer{dir: filepath.Join(t.TempDir(), "data"), flags: flags, admin: adminAddr}
 	p.launch(t)
 	return p
 }
@@ -184,7 +187,13 @@ func (p *peer) prepare() (*exec.Cmd, error) {
 	if p.log == nil {
 		p.log = &journal{heard: make(chan listening, 1)}
 	}
-	args := []string{"serve", "--data-dir", p.dir, "--client-addr", cmp.Or(p.client, "127.0.0.1:0"), "--admin-addr", cmp.Or(p.admin, "127.0.0.1:0"), "--drain", "500ms"}
+	if p.block == nil {
+		if p.block, err = ports.Reserve(2); err != nil {
+			return nil, err
+		}
+	}
+	p.client, p.admin = cmp.Or(p.client, p.block.Address(0)), cmp.Or(p.admin, p.block.Address(1))
+	args := []string{"serve", "--data-dir", p.dir, "--client-addr", p.client, "--admin-addr", p.admin, "--drain", "500ms"}
 	cmd := exec.Command(bin, append(args, p.flags...)...)
 	if p.descriptors != 0 {
 		line := fmt.Sprintf(`ulimit -n %d && exec "$0" "$@"`, p.descriptors)
@@ -278,6 +287,7 @@ func (p *peer) finish() error {
 	if p.cmd == nil {
 		return nil
 	}
+	defer p.block.Release()
 	var errs []error
 	select {
 	case <-p.exited:

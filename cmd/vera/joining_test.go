@@ -2,25 +2,19 @@ package main
 
 import (
 	"io"
-	"net"
 	"net/http"
 	"net/http/httptest"
 	"strings"
 	"testing"
 	"time"
+
+	"vera/test/ports"
 )
 
 // TestCommandsSayAtOnceThatNobodyListens gives them servers that refuse the
 // connection, and one that answers behind such a one.
 func TestCommandsSayAtOnceThatNobodyListens(t *testing.T) {
-	closed := func() string {
-		l, err := net.Listen("tcp", "127.0.0.1:0")
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer l.Close()
-		return l.Addr().String()
-	}
+	closed := func() string { return ports.For(t, 1).Address(0) }
 	answers := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 		w.WriteHeader(http.StatusForbidden)
 	}))

@@ -15,6 +15,8 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/rs/zerolog"
+
+	"vera/test/ports"
 )
 
 var (
@@ -77,11 +79,11 @@ func newPeer(t testing.TB, change func(*Options, *limits)) *peer {
 	}
 	l.limits = times
 	p.Link = l
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	p.host = ports.For(t, 1).Address(0) // which is its own over restarts
+	listener, err := net.Listen("tcp", p.host)
 	if err != nil {
 		t.Fatal(err)
 	}
-	p.host = listener.Addr().String()
 	go func() { p.served <- l.Serve(listener) }()
 	t.Cleanup(func() {
 		if err := l.Close(); err != nil {

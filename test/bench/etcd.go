@@ -15,6 +15,8 @@ import (
 	"go.uber.org/zap"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/credentials/insecure"
+
+	"vera/test/ports"
 )
 
 // etcdPeers are three peers of etcd, with its own defaults.
@@ -30,13 +32,9 @@ func (e *etcdPeers) installed() error {
 	return err
 }
 
-func (e *etcdPeers) start(dir string) error {
+func (e *etcdPeers) start(dir string, listen *ports.Block) error {
 	e.all, e.endpoints = nil, nil
-	ports, err := freePorts(2 * peers)
-	if err != nil {
-		return err
-	}
-	url := func(i int) string { return fmt.Sprintf("http://127.0.0.1:%d", ports[i]) }
+	url := func(i int) string { return "http://" + listen.Address(i) }
 	var cluster []string
 	for i := range peers {
 		cluster = append(cluster, fmt.Sprintf("peer-%d=%s", i, url(2*i+1)))

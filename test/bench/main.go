@@ -11,6 +11,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"vera/test/ports"
 )
 
 // plan is what is measured.
@@ -117,7 +119,12 @@ func (p *plan) turn(s system, dir string, r *result) (err error) {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return err
 	}
-	if err := s.start(dir); err != nil {
+	block, err := ports.Reserve(3 * peers)
+	if err != nil {
+		return err
+	}
+	defer block.Release()
+	if err := s.start(dir, block); err != nil {
 		return errors.Join(err, s.stop())
 	}
 	defer func() { err = cmp.Or(errors.Join(err, s.stop()), os.RemoveAll(dir)) }()

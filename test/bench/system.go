@@ -4,12 +4,13 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"syscall"
 	"time"
+
+	"vera/test/ports"
 )
 
 // peers is how many peers each system has.
@@ -18,8 +19,8 @@ const peers = 3
 // system is three peers of one kind, each a process.
 type system interface {
 	name() string
-	installed() error // nil when this machine can run it
-	start(dir string) error
+	installed() error                            // nil when this machine can run it
+	start(dir string, listen *ports.Block) error // on three ports each
 	stop() error
 	// dial connects a client to one of the peers; crash is what that client can
 	// do at best to be missed soon when it dies.
@@ -93,20 +94,6 @@ func killAll(all []*process) error {
 		errs = append(errs, p.kill())
 	}
 	return errors.Join(errs...)
-}
-
-// freePorts returns ports that nobody listened on a moment ago.
-func freePorts(n int) ([]int, error) {
-	var ports []int
-	for range n {
-		l, err := net.Listen("tcp", "127.0.0.1:0")
-		if err != nil {
-			return nil, err
-		}
-		defer l.Close()
-		ports = append(ports, l.Addr().(*net.TCPAddr).Port)
-	}
-	return ports, nil
 }
 
 // await asks until it holds, for half a minute at most.

@@ -10,6 +10,8 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
+
+	"vera/test/ports"
 )
 
 // veraPeers are three peers of Vera.
@@ -43,26 +45,21 @@ func buildVera(place string) (string, error) {
 	return binary, nil
 }
 
-func (v *veraPeers) start(dir string) error {
+func (v *veraPeers) start(dir string, listen *ports.Block) error {
 	v.all, v.clients = nil, nil
-	ports, err := freePorts(3 * peers)
-	if err != nil {
-		return err
-	}
-	address := func(i int) string { return fmt.Sprintf("127.0.0.1:%d", ports[i]) }
 	secret := filepath.Join(dir, "secret")
 	if err := os.WriteFile(secret, []byte("0123456789abcdef0123456789abcdef\n"), 0o600); err != nil {
 		return err
 	}
 	var join []string
 	for i := range peers {
-		join = append(join, address(3*i+2))
+		join = append(join, listen.Address(3*i+2))
 	}
 	for i := range peers {
-		v.clients = append(v.clients, address(3*i))
+		v.clients = append(v.clients, listen.Address(3*i))
 		p := &process{path: v.binary, log: peerDir(dir, i) + ".log", args: []string{
 			"serve", "--name", fmt.Sprintf("peer-%d", i), "--data-dir", peerDir(dir, i), "--log-level", "warn", "--drain", "0s",
-			"--client-addr", address(3 * i), "--admin-addr", address(3*i + 1), "--peer-addr", address(3*i + 2),
+			"--client-addr", listen.Address(3 * i), "--admin-addr", listen.Address(3*i + 1), "--peer-addr", listen.Address(3*i + 2),
 			"--cluster-secret-file", secret, "--join", strings.Join(join, ","), "--expect", fmt.Sprint(peers),
 			"--max-session-items", "100000000", "--max-list-items", "100000000", "--max-rate", "1000000",
 		}}

@@ -13,6 +13,8 @@ import (
 	"time"
 
 	"github.com/go-zookeeper/zk"
+
+	"vera/test/ports"
 )
 
 // zooPeers are three peers of ZooKeeper, with the tick at a second so that
@@ -35,28 +37,24 @@ func (z *zooPeers) installed() error {
 	return err
 }
 
-func (z *zooPeers) start(dir string) error {
+func (z *zooPeers) start(dir string, listen *ports.Block) error {
 	z.all, z.clients = nil, nil
-	ports, err := freePorts(3 * peers)
-	if err != nil {
-		return err
-	}
 	var servers strings.Builder
 	for i := range peers {
-		fmt.Fprintf(&servers, "server.%d=127.0.0.1:%d:%d\n", i+1, ports[3*i+1], ports[3*i+2])
+		fmt.Fprintf(&servers, "server.%d=127.0.0.1:%d:%d\n", i+1, listen.First+3*i+1, listen.First+3*i+2)
 	}
 	java, err := exec.LookPath("java")
 	if err != nil {
 		return err
 	}
 	for i := range peers {
-		z.clients = append(z.clients, fmt.Sprintf("127.0.0.1:%d", ports[3*i]))
+		z.clients = append(z.clients, listen.Address(3*i))
 		data := peerDir(dir, i)
 		if err := os.MkdirAll(data, 0o700); err != nil {
 			return err
 		}
 		config := fmt.Sprintf("tickTime=1000\ninitLimit=10\nsyncLimit=5\ndataDir=%s\nclientPort=%d\nmaxClientCnxns=0\nadmin.enableServer=false\n4lw.commands.whitelist=*\n%s",
-			data, ports[3*i], servers.String())
+			data, listen.First+3*i, servers.String())
 		file := filepath.Join(dir, fmt.Sprintf("peer-%d.cfg", i))
 		err := errors.Join(
 			os.WriteFile(filepath.Join(data, "myid"), fmt.Appendln(nil, i+1), 0o600),

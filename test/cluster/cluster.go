@@ -7,7 +7,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"net"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -15,6 +14,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"vera/test/ports"
 )
 
 // Options say how a cluster is started.
@@ -112,8 +113,8 @@ func (c *Cluster) newPeer(i int) *Peer {
 		ip := c.net.address(i)
 		p.Client, p.Peer, p.Admin = ip+":8372", ip+":8373", ip+":8374"
 	} else {
-		ports := freePorts(c.t, 3)
-		p.Client, p.Peer, p.Admin = ports[0], ports[1], ports[2]
+		block := ports.For(c.t, 3)
+		p.Client, p.Peer, p.Admin = block.Address(0), block.Address(1), block.Address(2)
 	}
 	p.flags = []string{
 		"serve", "--name", p.Name, "--data-dir", p.Dir, "--client-addr", p.Client, "--peer-addr", p.Peer, "--admin-addr", p.Admin,
@@ -122,20 +123,6 @@ func (c *Cluster) newPeer(i int) *Peer {
 	p.flags = append(p.flags, c.o.Flags...)
 	c.t.Cleanup(p.finish)
 	return p
-}
-
-// freePorts returns loopback addresses that nobody listened on a moment ago.
-func freePorts(t testing.TB, n int) (all []string) {
-	t.Helper()
-	for range n {
-		l, err := net.Listen("tcp", "127.0.0.1:0")
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer l.Close()
-		all = append(all, l.Addr().String())
-	}
-	return all
 }
 
 // Await asks until it holds. What it returns last is told when it never does.

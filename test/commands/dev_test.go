@@ -2,7 +2,6 @@ package commands
 
 import (
 	"fmt"
-	"math/rand/v2"
 	"net"
 	"os"
 	"path/filepath"
@@ -14,6 +13,7 @@ import (
 
 	"vera/client"
 	"vera/test/cluster"
+	"vera/test/ports"
 )
 
 // shown is a peer as `vera dev` prints it.
@@ -25,31 +25,10 @@ type shown struct {
 
 var line = regexp.MustCompile(`(?m)^  (peer-\d)   clients http://(\S+)   admin http://(\S+)/   kill -9 (\d+)(   leads)?$`)
 
-// freeBlock returns the first of some ports that nobody listens on, below those
-// that the system gives to whoever wants any.
-func freeBlock(t *testing.T, ports int) int {
-	t.Helper()
-	for range 100 {
-		first := 12_000 + rand.IntN(18_000)
-		free := true
-		for port := first; port < first+ports && free; port++ {
-			l, err := net.Listen("tcp", net.JoinHostPort("127.0.0.1", strconv.Itoa(port)))
-			if free = err == nil; free {
-				l.Close()
-			}
-		}
-		if free {
-			return first
-		}
-	}
-	t.Fatalf("no %d free ports in a row", ports)
-	return 0
-}
-
 // develop starts `vera dev` and returns its peers once it has printed them.
 func develop(t *testing.T, peers int, more ...string) (*background, []shown) {
 	t.Helper()
-	port := freeBlock(t, 10*peers)
+	port := ports.For(t, 10*peers).First
 	bin := cluster.Prepare(t, 0, cluster.Options{}).Binary()
 	args := []string{"dev", "--peers", strconv.Itoa(peers), "--port", strconv.Itoa(port), "--data-dir", filepath.Join(t.TempDir(), "dev")}
 	dev := start(t, bin, append(args, more...)...)
@@ -160,7 +139,7 @@ func TestDevSaysWhatIsInItsWay(t *testing.T) {
 		{[]string{"dev", "--peers", "10", "--port", "0"}, 2, "--port is 0"},
 		{[]string{"dev", "three"}, 2, "three"},
 		{[]string{"dev", "--port", port, "--data-dir", dir}, 1, "--port"},
-		{[]string{"dev", "--peers", "1", "--port", "2345", "--data-dir", dir, "--", "--grace", "soon"}, 1, "peer-1 did not come up"},
+		{[]string{"dev", "--peers", "1", "--port", strconv.Itoa(ports.For(t, 10).First), "--data-dir", dir, "--", "--grace", "soon"}, 1, "peer-1 did not come up"},
 	} {
 		_, said, status := run(t, bin, row.args...)
 		if status != row.status || !strings.Contains(said, row.word) {
