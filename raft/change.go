@@ -72,9 +72,10 @@ func (r *Raft) Transfer(ctx context.Context, name string) error {
 }
 
 // Yield hands leadership on if this peer leads and another can: before it is
-// closed, so that nobody has to miss it first.
+// closed, so that nobody has to miss it first. A leader that is out of touch
+// with the majority will be followed by another without its help.
 func (r *Raft) Yield(ctx context.Context) error {
-	if !r.leading() || r.peers.alone() {
+	if !r.leading() || r.peers.alone() || r.Status().Suspended {
 		return nil
 	}
 	return r.Transfer(ctx, "")
