@@ -4,11 +4,11 @@ import { createInterface } from "node:readline"
 import net from "node:net"
 import { chromium } from "playwright-core"
 
-export const launch = ({ without = [] } = {}) => chromium.launch({
+export const launch = ({ without = [], args = [] } = {}) => chromium.launch({
   executablePath: process.env.CHROMIUM,
   ignoreDefaultArgs: without,
   args: ["--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
-    "--disable-component-update", "--disable-sync"],
+    "--disable-component-update", "--disable-sync", ...args],
 })
 
 // ask has the test do what only it can, and waits until that is done.
