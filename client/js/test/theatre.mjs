@@ -1,11 +1,24 @@
 // A server that plays the vectors, in the time of a Stage.
 import { readFileSync } from "node:fs"
 import { connect } from "../vera.js"
+import { Stage } from "./stage.mjs"
 
 export const path = "/data/a"
 export const vectors = file => JSON.parse(readFileSync(new URL(`../../../test/vectors/${file}`, import.meta.url)))
 
-export class Theatre {
+// begin sets up a stage and a theatre, which falls silent before the stage is
+// cleared. More can be played one after the other.
+export function begin(t) {
+  const theatres = []
+  const stage = new Stage({ after: clear => t.after(() => {
+    for (const theatre of theatres) theatre.muted = true
+    clear()
+  }) })
+  const playing = () => theatres[theatres.push(new Theatre(stage)) - 1]
+  return [stage, playing(), playing]
+}
+
+class Theatre {
   up = true
   safeMs = 3000
   graceMs = 3000

@@ -1,19 +1,7 @@
 import assert from "node:assert/strict"
 import { mock, test } from "node:test"
 import { Stage, settle } from "./stage.mjs"
-import { Theatre, path, vectors } from "./theatre.mjs"
-
-// begin sets up a stage and a theatre, which falls silent before the stage is
-// cleared. More can be played one after the other.
-function begin(t) {
-  const theatres = []
-  const stage = new Stage({ after: clear => t.after(() => {
-    for (const theatre of theatres) theatre.muted = true
-    clear()
-  }) })
-  const playing = () => theatres[theatres.push(new Theatre(stage)) - 1]
-  return [stage, playing(), playing]
-}
+import { begin, path, vectors } from "./theatre.mjs"
 
 for (const [n, v] of vectors("asks.json").entries()) test(`ask ${n}: ${v.call}`, async t => {
   const [, theatre] = begin(t), client = theatre.client()
