@@ -98,7 +98,7 @@ func TestChangedCardIsToldToAll(t *testing.T) {
 		for name, r := range p.peers {
 			r.SetClientURL("http://" + name + ".test")
 		}
-		p.eventually(10*time.Second, "all are told of the newer URLs", told("http://%s.test"))
+		p.eventually(5*time.Second, "all are told of the newer URLs", told("http://%s.test"))
 		if strings.Count(list(p.peers["a"]), "follower") != 2 {
 			t.Errorf("somebody lost its vote: %s", list(p.peers["a"]))
 		}

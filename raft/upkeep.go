@@ -12,7 +12,7 @@ const (
 	upkeepEvery  = 250 * time.Millisecond
 	lonelyAfter  = 2 * time.Second // without a leader, until others are asked where everybody is
 	lookEvery    = 2 * time.Second
-	remindEvery  = 2 * time.Second // the leader is asked again to note what this peer is
+	remindEvery  = 2 * time.Second // the leader is asked again to note the same of this peer
 	remindWithin = 5 * time.Second
 )
 
@@ -24,6 +24,7 @@ func (r *Raft) upkeep() {
 	tick := time.NewTicker(upkeepEvery)
 	defer tick.Stop()
 	var heard, looked, reminded time.Time
+	var asked change
 	alone := time.Now() // since when no leader is heard
 	missed := newReasons(r.options.Logger, "no leader is heard: looking for the other peers")
 	for {
@@ -45,11 +46,9 @@ func (r *Raft) upkeep() {
 			looked = now
 			r.lookAround(leader == "", missed)
 		}
-		if leader != "" && now.Sub(reminded) >= remindEvery {
-			if wish, any := r.wish(); any {
-				reminded = now
-				r.remind(wish)
-			}
+		if wish, any := r.wish(); any && leader != "" && (wish != asked || now.Sub(reminded) >= remindEvery) {
+			asked, reminded = wish, now
+			r.remind(wish)
 		}
 	}
 }
