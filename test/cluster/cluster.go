@@ -104,6 +104,31 @@ func (c *Cluster) Add(flags ...string) *Peer {
 	return p
 }
 
+// Replace has another peer remove p, waits until p's process is over, and starts
+// one on an empty directory in its place. It does not wait until that has joined.
+func (c *Cluster) Replace(p *Peer) {
+	c.t.Helper()
+	c.Await(p.Name+" to be removed", func() error {
+		err := errors.New("no other peer runs")
+		for _, other := range c.Running() {
+			if other == p {
+				continue
+			}
+			if err = other.Post("/peers/" + p.Name + "/remove"); err == nil || strings.Contains(err.Error(), "there is no peer") {
+				return nil
+			}
+		}
+		return err
+	})
+	if err := p.AwaitExit(Patience); err != nil {
+		c.t.Fatalf("%s was removed: %v", p.Name, err)
+	}
+	if err := os.RemoveAll(p.Dir); err != nil {
+		c.t.Fatal(err)
+	}
+	p.Launch()
+}
+
 func (c *Cluster) file(name string) string { return filepath.Join(c.dir, name) }
 
 // newPeer makes a peer that knows its addresses, and nobody else's.

@@ -76,6 +76,13 @@ func faults() []fault {
 			someTime(rng, 3*time.Second)
 			c.Heal()
 		}},
+		{"replace", func(t *testing.T, c *cluster.Cluster, rng *rand.Rand) {
+			p := pick(c, rng)
+			if rng.IntN(2) == 0 {
+				p.Kill()
+			}
+			c.Replace(p)
+		}},
 		{"transfer", func(t *testing.T, c *cluster.Cluster, rng *rand.Rand) {
 			_ = pick(c, rng).Post("/peers/" + c.Peers[rng.IntN(len(c.Peers))].Name + "/transfer") // in the middle of an election it may be refused
 		}},

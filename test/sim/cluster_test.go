@@ -25,7 +25,8 @@ type cluster struct {
 	record    *history.Recorder
 	lie       func(*raft.Raft) actors.Log[*raft.Feed] // what stands between log and actors; nil: nothing
 	names     []string
-	snapshots bool // are taken often
+	observer  string // who comes back without a vote, once replaced; "": nobody
+	snapshots bool   // are taken often
 	jobs      sync.WaitGroup
 	running   context.Context
 	cancel    context.CancelFunc
@@ -78,6 +79,12 @@ func (c *cluster) open(name string) error {
 	o := raft.Options{
 		Name: name, Memory: c.memory, FailoverGrace: failoverGrace, Timeout: limits.Leader, Logger: zerolog.Nop(), Fatal: fatal,
 		Pulse: 250 * time.Millisecond, Suspect: 900 * time.Millisecond, Gone: time.Second,
+		Secret: []byte("the secret of all peers"), Observer: name == c.observer,
+	}
+	for _, other := range c.names {
+		if other != name {
+			o.Join = append(o.Join, other+":1")
+		}
 	}
 	if c.snapshots {
 		// More entries must trail than can be under way: else hashicorp/raft may

@@ -1,8 +1,11 @@
 package sim
 
 import (
+	"cmp"
+	"context"
 	"fmt"
 	"math/rand/v2"
+	"strings"
 	"time"
 )
 
@@ -47,7 +50,7 @@ func (n *nemesis) strike() {
 	a, b := n.victim(), n.someone()
 	defer n.record.Trouble(a).Over()
 	defer n.record.Trouble(b).Over()
-	switch n.random.IntN(13) {
+	switch n.random.IntN(14) {
 	case 0, 1:
 		n.note("crash %s", a)
 		n.crash(a, n.peer(a))
@@ -85,10 +88,54 @@ func (n *nemesis) strike() {
 		n.drain(a)
 		n.rest(time.Second)
 		n.restart(a)
+	case 9:
+		n.replace(a)
 	default:
 		n.sicken(a)
 	}
 	n.note("over")
+}
+
+// replace has a peer removed, dead or alive, and an empty machine take its name.
+func (n *nemesis) replace(name string) {
+	p := n.peer(name)
+	if p == nil {
+		return
+	}
+	dead := n.random.IntN(2) == 0
+	n.note("replace %s, dead: %v", name, dead)
+	if dead {
+		n.crash(name, p)
+	}
+	if err := n.remove(name); err != nil {
+		n.wrong("remove %s: %v", name, err)
+		return
+	}
+	for range 100 { // it learns that it was removed, and ends
+		if n.peer(name) == nil {
+			n.memory.Wipe(name)
+			n.restart(name)
+			return
+		}
+		<-time.After(100 * time.Millisecond)
+	}
+	n.wrong("%s was removed and is still there", name)
+}
+
+// remove has any other peer remove one, until one of them has.
+func (n *nemesis) remove(name string) (err error) {
+	ctx, cancel := context.WithTimeout(n.running, time.Minute)
+	defer cancel()
+	for ; ctx.Err() == nil; <-time.After(50 * time.Millisecond) {
+		p := n.peer(n.someone())
+		if p == nil || p.name == name {
+			continue
+		}
+		if err = p.raft.Remove(ctx, name); err == nil || strings.Contains(err.Error(), "there is no peer") {
+			return nil
+		}
+	}
+	return cmp.Or(err, ctx.Err())
 }
 
 // sicken has a peer's disk be slow, also when it crashes, hang, fail or be full

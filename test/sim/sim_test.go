@@ -36,6 +36,9 @@ func (r *run) play(t *testing.T) {
 	c.names = []string{"a", "b", "c", "d", "e"}[:3+2*(random.IntN(4)/3)]
 	c.running, c.cancel = context.WithCancel(context.Background())
 	c.snapshots = random.IntN(4) == 0
+	if len(c.names) > 3 {
+		c.observer = c.names[random.IntN(len(c.names))]
+	}
 	defer c.close()
 	if err := c.memory.Form(c.names...); err != nil {
 		t.Fatal(err)
@@ -82,7 +85,7 @@ func (r *run) heal() {
 	for range 200 {
 		up := 0
 		for _, name := range c.names {
-			if p := c.peer(name); p != nil && p.raft.Status().Leader != "" {
+			if p := c.peer(name); p != nil && p.raft.Status().Leader != "" && c.whole(p) {
 				up++
 			}
 		}
@@ -92,6 +95,18 @@ func (r *run) heal() {
 		<-time.After(100 * time.Millisecond)
 	}
 	c.wrong("not all peers are up 20 s after all was healed: %v", r.nemesis.told)
+}
+
+// whole says whether a peer knows every peer, with a vote unless it is to have none.
+func (c *cluster) whole(p *peer) bool {
+	voters, listed := len(c.names), 0
+	for item := range p.raft.Peers().All() {
+		listed++
+		if strings.Contains(string(item.Data), `"role":"observer"`) && !strings.Contains(string(item.Data), fmt.Sprintf(`"name":%q`, c.observer)) {
+			voters--
+		}
+	}
+	return voters == len(c.names) && listed == voters
 }
 
 // quiet has some guests go and the others stay, and waits until nothing
