@@ -5,6 +5,7 @@ import (
 	"crypto/ed25519"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"strings"
 	"testing"
 	"time"
@@ -62,8 +63,9 @@ func TestAttackWithTheSecretAlone(t *testing.T) {
 				{What: changeRemove, ID: r.directory.RaftID}, {What: changeTransfer}, {What: changePromote, ID: r.directory.RaftID},
 				{What: changeAdd, ID: lie.ID, Card: lie.Card}, {What: changeCard, ID: r.directory.RaftID, Card: lie.Card},
 			} {
-				if _, err := say(t, r, thief.key, callChange, c); err == nil {
-					t.Errorf("%s makes the change %+v", name, c)
+				answer, err := say(t, r, thief.key, callChange, c)
+				if err != nil || string(answer) != fmt.Sprintf(`{"later":%q}`, errStranger) {
+					t.Errorf("%s answers the change %+v with %s, %v", name, c, answer, err)
 				}
 			}
 			if _, err := say(t, r, thief.key, callJoin, joining{ID: "x-1", Card: r.peers.own().String(), Ready: true}); err == nil {

@@ -41,6 +41,9 @@ type changed struct {
 	Later string `json:"later,omitempty"` // why it may not be done, and should be asked for again
 }
 
+// errStranger is told to who asks for a change and is no peer.
+var errStranger = errors.New("whoever asks is not a peer of the cluster, as far as this one knows")
+
 // later is an error after which the change should be asked for again.
 type later struct{ error }
 

@@ -157,6 +157,10 @@ func (r *Raft) called(ctx context.Context, from caller, what string, body []byte
 		return reply(body, func(change) (changed, error) { return changed{Later: "this peer is starting"}, nil })
 	case what == callChange && r.vouched(from.key):
 		return reply(body, func(c change) (changed, error) { return r.changeHere(ctx, c) })
+	case what == callChange && (from.trusted || from.proven):
+		// Of a peer that was removed, too, which does not know it yet and asks for
+		// somebody who wants to join: for that one this is no refusal.
+		return reply(body, func(change) (changed, error) { return changed{Later: errStranger.Error()}, nil })
 	case what == callPromise || what == callJoin:
 		return nil, errors.New("whoever joins must prove that it knows the cluster's secret")
 	}

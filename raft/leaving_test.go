@@ -161,6 +161,20 @@ func TestRemovalRacesALeaderChange(t *testing.T) {
 	}
 }
 
+// A peer that was removed and does not know it yet can't let anybody join; who
+// wants to goes on asking the others.
+func TestWhoJoinsIsNotRefusedByARemovedPeer(t *testing.T) {
+	play(t, func(t *testing.T, p *party) {
+		p.three()
+		p.peers["b"].leaving.Do(func() {}) // it never learns
+		if err := p.peers["a"].Remove(t.Context(), "b"); err != nil {
+			t.Fatal(err)
+		}
+		p.open(p.options("d", "b", "a"))
+		p.eventually(5*time.Second, "d is a peer", func() bool { return p.agree("a leader, c follower, d follower", "a", "c", "d") })
+	})
+}
+
 func TestLeadershipIsHandedOn(t *testing.T) {
 	play(t, func(t *testing.T, p *party) {
 		p.three()

@@ -79,6 +79,7 @@ func faults() []fault {
 		{"replace", func(t *testing.T, c *cluster.Cluster, rng *rand.Rand) {
 			p := pick(c, rng)
 			if rng.IntN(2) == 0 {
+				c.AwaitWhole() // or the others may be no majority without it
 				p.Kill()
 			}
 			c.Replace(p)

@@ -98,14 +98,14 @@ func (n *nemesis) strike() {
 
 // replace has a peer removed, dead or alive, and an empty machine take its name.
 func (n *nemesis) replace(name string) {
-	p := n.peer(name)
-	if p == nil {
+	if n.peer(name) == nil {
 		return
 	}
 	dead := n.random.IntN(2) == 0
 	n.note("replace %s, dead: %v", name, dead)
 	if dead {
-		n.crash(name, p)
+		n.awaitWhole() // or the others may be no majority without it
+		n.crash(name, n.peer(name))
 	}
 	if err := n.remove(name); err != nil {
 		n.wrong("remove %s: %v", name, err)

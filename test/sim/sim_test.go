@@ -82,23 +82,28 @@ func (r *run) heal() {
 	for _, name := range c.names {
 		c.memory.Mend(name)
 	}
+	r.nemesis.awaitWhole()
+}
+
+// awaitWhole waits until every peer is up and knows all others and a leader.
+func (n *nemesis) awaitWhole() {
 	for range 200 {
 		up := 0
-		for _, name := range c.names {
-			if p := c.peer(name); p != nil && p.raft.Status().Leader != "" && c.whole(p) {
+		for _, name := range n.names {
+			if p := n.peer(name); p != nil && p.raft.Status().Leader != "" && n.knowsAll(p) {
 				up++
 			}
 		}
-		if up == len(c.names) {
+		if up == len(n.names) {
 			return
 		}
 		<-time.After(100 * time.Millisecond)
 	}
-	c.wrong("not all peers are up 20 s after all was healed: %v", r.nemesis.told)
+	n.wrong("not all peers are up after 20 s of health: %v", n.told)
 }
 
-// whole says whether a peer knows every peer, with a vote unless it is to have none.
-func (c *cluster) whole(p *peer) bool {
+// knowsAll says whether a peer knows every peer, with a vote unless it is to have none.
+func (c *cluster) knowsAll(p *peer) bool {
 	voters, listed := len(c.names), 0
 	for item := range p.raft.Peers().All() {
 		listed++
