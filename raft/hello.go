@@ -126,6 +126,10 @@ func (r *Raft) greetAll(ctx context.Context, all []target) (hellos []hello, fail
 // cluster, also that this peer is not any more. Of who only knows the secret, as
 // a removed peer does, it takes a rumour.
 func (r *Raft) learn(c card, h hello, vouched bool) {
+	if added := r.added.Load(); added > 0 && vouched && h.Index > added && r.joins(h) {
+		poke(r.dismissed)
+		return
+	}
 	switch _, index := r.peers.configuration(); {
 	case !r.sameCluster(h):
 		return
@@ -144,6 +148,13 @@ func (r *Raft) learn(c card, h hello, vouched bool) {
 	if h.Leader != "" {
 		r.quell(true)
 	}
+}
+
+// joins says whether this peer is joining a cluster that somebody tells of and
+// that does not have it.
+func (r *Raft) joins(h hello) bool {
+	s := r.directory.now()
+	return !s.Formed && h.Formed && h.Cluster == s.Cluster && !h.has(r.directory.RaftID)
 }
 
 // known returns everybody whom this peer can greet: those of the configuration

@@ -5,6 +5,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	hraft "github.com/hashicorp/raft"
@@ -61,6 +62,14 @@ func (r *Raft) welcome(ctx context.Context, from caller, j joining) (welcome, er
 		}
 		return welcome{Later: err.Error(), Hello: r.hello()}, nil
 	}
+	for j.Ready { // who was added is told of the configuration with it
+		if servers, _ := r.peers.configuration(); slices.ContainsFunc(servers, func(s hraft.Server) bool { return string(s.ID) == j.ID }) {
+			break
+		}
+		if err := pause(ctx, handOnEvery); err != nil {
+			return welcome{Later: "the log here does not have it yet", Hello: r.hello()}, nil
+		}
+	}
 	h := r.hello()
 	for _, s := range h.Servers {
 		if c, err := s.card(); err != nil || c.address == "" {
@@ -96,10 +105,17 @@ func (r *Raft) join(ctx context.Context, of ClusterID) error {
 }
 
 // enterCluster has the peer added, waits until its log says so, and notes it.
+// Meanwhile it asks the others whether it was removed: then there is no log to
+// come.
 func (r *Raft) enterCluster(ctx context.Context) error {
-	if _, err := r.askToJoin(ctx, r.directory.now().Cluster, true); err != nil {
+	w, err := r.askToJoin(ctx, r.directory.now().Cluster, true)
+	if err != nil {
 		return err
 	}
+	if w.Hello.has(r.directory.RaftID) {
+		r.added.Store(w.Hello.Index)
+	}
+	looked := time.Now()
 	tick := time.NewTicker(joinEvery)
 	defer tick.Stop()
 	for {
@@ -112,6 +128,12 @@ func (r *Raft) enterCluster(ctx context.Context) error {
 		select {
 		case <-r.membership:
 		case <-tick.C:
+			if time.Since(looked) >= lookEvery {
+				r.greetAll(ctx, r.known())
+				looked = time.Now()
+			}
+		case <-r.dismissed:
+			return r.removed()
 		case <-ctx.Done():
 			return fmt.Errorf("this peer was added to the cluster, but did not get its log: %w", context.Cause(ctx))
 		}

@@ -83,17 +83,16 @@ func (r *Raft) farewell(c card) {
 
 // leave ends this peer, which learnt that it was removed.
 func (r *Raft) leave() {
-	r.leaving.Do(func() {
-		cluster := r.directory.now().Cluster
-		why := fmt.Errorf("this peer, %s, was removed from the cluster %s: it can't come back with its data; to join again, begin with an empty --data-dir", r.directory.RaftID, cluster)
-		r.run(func() {
-			err := r.directory.become(func(s *standing) error {
-				s.Removed = true
-				return nil
-			})
-			r.options.Fatal(errors.Join(why, err))
-		})
-	})
+	r.leaving.Do(func() { r.run(func() { r.options.Fatal(r.removed()) }) })
+}
+
+// removed notes for ever that this peer was removed, and says so.
+func (r *Raft) removed() error {
+	why := fmt.Errorf("this peer, %s, was removed from the cluster %s: it can't come back with its data; to join again, begin with an empty --data-dir", r.directory.RaftID, r.directory.now().Cluster)
+	return errors.Join(why, r.directory.become(func(s *standing) error {
+		s.Removed = true
+		return nil
+	}))
 }
 
 // handOn has another peer lead: the one with that id or, with "", whichever

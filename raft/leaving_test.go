@@ -161,6 +161,34 @@ func TestRemovalRacesALeaderChange(t *testing.T) {
 	}
 }
 
+// A peer that is added, and removed before it has the log, has nothing to wait for.
+func TestPeerThatIsRemovedWhileItJoinsEnds(t *testing.T) {
+	play(t, func(t *testing.T, p *party) {
+		p.three()
+		p.Partition("a", "d") // the leader can't send the log
+		ended := make(chan error, 1)
+		go func() { ended <- p.start(p.options("d", "b")) }()
+		p.eventually(5*time.Second, "d is listed", func() bool { return p.agree("a leader, b follower, c follower, d observer", "a", "b", "c") })
+		if err := p.peers["c"].Remove(t.Context(), "d"); err != nil {
+			t.Fatal(err)
+		}
+		select {
+		case err := <-ended:
+			if err == nil || !strings.Contains(err.Error(), "was removed from the cluster") {
+				t.Errorf("it ended with %v", err)
+			}
+		case <-time.After(5 * time.Second):
+			t.Error("it waits for its log")
+		}
+		p.HealAll()
+		if err := p.start(p.options("d", "b")); err == nil || !strings.Contains(err.Error(), "was removed from its cluster") {
+			t.Errorf("it came back: %v", err)
+		}
+		p.Wipe("d") // another machine
+		p.open(p.options("d", "b"))
+	})
+}
+
 // A peer that was removed and does not know it yet can't let anybody join; who
 // wants to goes on asking the others.
 func TestWhoJoinsIsNotRefusedByARemovedPeer(t *testing.T) {

@@ -38,7 +38,7 @@ func Open(ctx context.Context, o Options) (*Raft, error) {
 	r := &Raft{
 		options: o, directory: d, machine: state.New(), log: newQuietLog(o.Logger),
 		book: newBook(), guests: guests{known: map[string]string{}},
-		stop: make(chan struct{}), changed: make(chan struct{}, 1), membership: make(chan struct{}, 1), changing: make(chan struct{}, 1),
+		stop: make(chan struct{}), changed: make(chan struct{}, 1), membership: make(chan struct{}, 1), dismissed: make(chan struct{}, 1), changing: make(chan struct{}, 1),
 	}
 	r.lifetime, r.die = context.WithCancel(context.Background())
 	if err := r.open(ctx); err != nil {

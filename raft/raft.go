@@ -49,6 +49,8 @@ type Raft struct {
 	membership chan struct{} // of capacity 1: a configuration was applied
 	changing   chan struct{} // of capacity 1: held while this peer changes the cluster
 	leaving    sync.Once
+	added      atomic.Uint64 // index of a configuration with this peer, of which its own log has none yet; 0: none
+	dismissed  chan struct{} // of capacity 1: it was removed before it had any
 	lifetime   context.Context
 	die        context.CancelFunc // ends lifetime
 

@@ -108,6 +108,12 @@ func (c *Cluster) Add(flags ...string) *Peer {
 // one on an empty directory in its place. It does not wait until that has joined.
 func (c *Cluster) Replace(p *Peer) {
 	c.t.Helper()
+	if p.Runs() { // it may be joining still
+		c.Await(p.Name+" to be up", func() error {
+			_, err := p.Known()
+			return err
+		})
+	}
 	c.Await(p.Name+" to be removed", func() error {
 		err := errors.New("no other peer runs")
 		for _, other := range c.Running() {

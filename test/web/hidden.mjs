@@ -97,6 +97,7 @@ await run(browser, async () => {
   assert.equal(await leader.run("election.leading"), false, "two lead")
   console.log(`hidden, cut off: another led ${Date.now() - began} ms later; the grace is ${grace} ms`)
   await eventually("the hidden leader to miss its peer", () => leader.run("vera.state !== 'connected'"))
+  await eventually("the plain tab's item to be gone", async () => (await (await fetch(VERA + path + "/plain")).json()).items.length === 0)
 
   wire.mend()
   await leader.show()
