@@ -85,7 +85,9 @@
 //  15. A new peer is promised to one founding at a time, and free again only by
 //     the word of its founder, said after the promise, that it has given up.
 //  16. A name is one peer's until that is removed; a Raft id never comes again.
-//     Every change is asked for by Raft id, so it may be asked for twice.
+//     Every change is asked for by Raft id, so it may be asked for twice. Who is
+//     removed ends, formed or not, once a peer that it trusts tells it a later
+//     configuration than the one it is known to have been in.
 //  17. A heartbeat, like every question of another peer, is answered by
 //     hashicorp/raft's main loop, and one append to a follower is under way at a
 //     time. While a write to the log has been running for over a second nothing
