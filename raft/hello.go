@@ -126,7 +126,7 @@ func (r *Raft) greetAll(ctx context.Context, all []target) (hellos []hello, fail
 // cluster, also that this peer is not any more. Of who only knows the secret, as
 // a removed peer does, it takes a rumour.
 func (r *Raft) learn(c card, h hello, vouched bool) {
-	if added := r.added.Load(); added > 0 && vouched && h.Index > added && r.joins(h) {
+	if added := r.added.Load(); added > 0 && vouched && h.Index > added && r.leftOut(h) {
 		poke(r.dismissed)
 		return
 	}
@@ -150,9 +150,9 @@ func (r *Raft) learn(c card, h hello, vouched bool) {
 	}
 }
 
-// joins says whether this peer is joining a cluster that somebody tells of and
-// that does not have it.
-func (r *Raft) joins(h hello) bool {
+// leftOut says whether this peer is joining a cluster, and somebody tells of that
+// cluster without it.
+func (r *Raft) leftOut(h hello) bool {
 	s := r.directory.now()
 	return !s.Formed && h.Formed && h.Cluster == s.Cluster && !h.has(r.directory.RaftID)
 }

@@ -5,7 +5,6 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
-	"slices"
 	"time"
 
 	hraft "github.com/hashicorp/raft"
@@ -62,12 +61,9 @@ func (r *Raft) welcome(ctx context.Context, from caller, j joining) (welcome, er
 		}
 		return welcome{Later: err.Error(), Hello: r.hello()}, nil
 	}
-	for j.Ready { // who was added is told of the configuration with it
-		if servers, _ := r.peers.configuration(); slices.ContainsFunc(servers, func(s hraft.Server) bool { return string(s.ID) == j.ID }) {
-			break
-		}
-		if err := pause(ctx, handOnEvery); err != nil {
-			return welcome{Later: "the log here does not have it yet", Hello: r.hello()}, nil
+	if j.Ready {
+		if err := r.awaitPeer(ctx, hraft.ServerID(j.ID)); err != nil {
+			return welcome{Later: err.Error(), Hello: r.hello()}, nil
 		}
 	}
 	h := r.hello()
@@ -77,6 +73,19 @@ func (r *Raft) welcome(ctx context.Context, from caller, j joining) (welcome, er
 		}
 	}
 	return welcome{Cookie: hex.EncodeToString(r.directory.cookie), Hello: h}, nil
+}
+
+// awaitPeer waits until this peer knows a configuration that has another one.
+func (r *Raft) awaitPeer(ctx context.Context, id hraft.ServerID) error {
+	for {
+		servers, _ := r.peers.configuration()
+		if _, in := find(servers, id); in {
+			return nil
+		}
+		if err := pause(ctx, handOnEvery); err != nil {
+			return fmt.Errorf("%s was added, and the log here does not have it yet: %w", id, err)
+		}
+	}
 }
 
 // join has this peer, which is new, become one of a cluster that others are in:
